@@ -1,0 +1,81 @@
+"""The options of uvicorn's that Zonda does not have, each with a line that says so.
+
+A command line of uvicorn's works with the name changed, or says what about it does not: an option
+is never taken and then ignored. Where one value asks for what Zonda does anyway, it is taken.
+"""
+
+import dataclasses
+
+import click
+
+__all__ = ["foreign_options"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Foreign:
+    """An option that is not there: why, and the values that ask for nothing else than we do."""
+
+    reason: str
+    harmless: frozenset[str] = frozenset()
+    is_flag: bool = False
+
+
+def _later(what: str, instead: str = "") -> str:
+    return f"{what} not in this release yet{'; ' if instead else ''}{instead}"
+
+
+_WEBSOCKETS = _Foreign(_later("WebSockets are"))
+_TLS = _Foreign(_later("TLS is", "let a proxy in front of Zonda end it"))
+_RECYCLING = _Foreign(_later("restarting a worker after a number of requests is"))
+_PROXY_HEADERS = _later("X-Forwarded-* fields are", "an ASGI middleware can read them")
+
+_FOREIGN = {
+    "--workers": _Foreign(
+        _later("several workers are", "start several servers behind a proxy"), frozenset({"1"})
+    ),
+    "--http": _Foreign(
+        "Zonda has one HTTP parser and no choice of it; leave it out", frozenset({"auto"})
+    ),
+    "--http2": _Foreign(_later("HTTP/2 is"), is_flag=True),
+    "--ws": _Foreign(_WEBSOCKETS.reason, frozenset({"none"})),
+    "--ws-max-size": _WEBSOCKETS,
+    "--ws-max-queue": _WEBSOCKETS,
+    "--ws-ping-interval": _WEBSOCKETS,
+    "--ws-ping-timeout": _WEBSOCKETS,
+    "--ws-per-message-deflate": _WEBSOCKETS,
+    "--proxy-headers": _Foreign(_PROXY_HEADERS, is_flag=True),
+    "--no-proxy-headers": _Foreign("", frozenset({""}), is_flag=True),
+    "--forwarded-allow-ips": _Foreign(_PROXY_HEADERS),
+    "--limit-max-requests": _RECYCLING,
+    "--limit-max-requests-jitter": _RECYCLING,
+    "--timeout-worker-healthcheck": _Foreign(_later("a check of workers' health is")),
+    "--ssl-keyfile": _TLS,
+    "--ssl-certfile": _TLS,
+    "--ssl-keyfile-password": _TLS,
+    "--ssl-version": _TLS,
+    "--ssl-cert-reqs": _TLS,
+    "--ssl-ca-certs": _TLS,
+    "--ssl-ciphers": _TLS,
+    "--h11-max-incomplete-event-size": _Foreign("the limit is --limit-request-head here"),
+    "--reset-contextvars": _Foreign(
+        "every request has a context of its own here, a copy of what lifespan left; leave it out",
+        is_flag=True,
+    ),
+}
+
+
+def foreign_options() -> list[click.Option]:
+    """Hidden options that stop the command with the reason why they are not there."""
+    return [_option(flag, foreign) for flag, foreign in _FOREIGN.items()]
+
+
+def _option(flag: str, foreign: _Foreign) -> click.Option:
+    def refuse(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> None:  # noqa: FBT001
+        if not value or ctx.resilient_parsing:
+            return
+        if ("" if value is True else str(value)) not in foreign.harmless:
+            raise click.UsageError(f"{flag}: {foreign.reason}.", ctx)
+
+    return click.Option(
+        [flag], is_flag=foreign.is_flag, hidden=True, expose_value=False, callback=refuse
+    )

@@ -1,0 +1,48 @@
+cimport cython
+
+from zonda.server.exchange cimport Exchange
+from zonda.server.reactor.interface cimport FileSegment
+from zonda.server.service cimport Service
+from zonda.wire.events cimport Request
+
+cdef int _BUDGET
+cdef bint _EAGER
+cdef dict _SCOPE, _EXTENSIONS
+cdef object Task, CoroutineType
+
+cdef class ASGIExchange(Exchange):
+    cdef object _task
+    cdef int _budget
+
+    @cython.locals(service=Service)
+    cpdef begin(self)
+    cpdef ReceiveOperation receive(self)
+    cpdef SendOperation send(self, message)
+    @cython.locals(request=Request, service=Service, scope=dict)
+    cdef dict _scope(self)
+    cpdef _returned(self, task)
+    cdef void _failed(self, error) except *
+    @cython.locals(body=bytes)
+    cpdef dict next_message(self)
+    @cython.locals(kind=str)
+    cpdef handle(self, dict message)
+    @cython.locals(number=int)
+    cdef void _send_open_file(self, dict message) except *
+
+@cython.freelist(32)
+cdef class ReceiveOperation:
+    cdef ASGIExchange _exchange
+    cdef object _waiter
+    cdef dict _message
+
+    @cython.locals(exchange=ASGIExchange)
+    cdef bint _step(self) except -1
+
+@cython.freelist(32)
+cdef class SendOperation:
+    cdef ASGIExchange _exchange
+    cdef object _message
+    cdef object _waiter
+
+    @cython.locals(exchange=ASGIExchange)
+    cdef bint _step(self) except -1

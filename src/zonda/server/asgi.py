@@ -1,0 +1,365 @@
+"""The ASGI runner of an exchange: scope, ``receive``, ``send`` and the Task (ASGI HTTP spec 2.5).
+
+The application runs in a real ``asyncio.Task``, started eagerly where Python can (3.12), in a copy
+of the context that lifespan start-up left. ``receive()`` and ``send(message)`` return operations:
+coroutine objects that do their work when awaited and, where nothing has to wait, are done at the
+first step, without a frame or a trip through the event loop.
+
+Operations that never wait would never let other tasks run, so each exchange has a budget of them,
+after which one yields to the event loop although it could go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from asyncio import Task
+from collections.abc import Coroutine
+from types import CoroutineType
+from typing import Any
+
+from zonda.asgi.types import Message
+from zonda.server.awaitables import awaiting
+from zonda.server.exchange import ClientDisconnected, Exchange
+from zonda.server.reactor.interface import FileSegment
+
+__all__ = ["ASGIExchange", "ReceiveOperation", "SendOperation"]
+
+_BUDGET = 128
+_EAGER = sys.version_info >= (3, 12)
+
+_ASGI = {"version": "3.0", "spec_version": "2.5"}
+_EXTENSIONS: dict[str, Any] = {
+    "http.response.trailers": {},
+    "http.response.early_hint": {},
+    "http.response.pathsend": {},
+    "http.response.zerocopysend": {},
+}
+_SCOPE: dict[str, Any] = {
+    "type": "http",
+    "asgi": _ASGI,
+    "http_version": "1.1",
+    "server": None,
+    "client": None,
+    "scheme": "http",
+    "method": "GET",
+    "root_path": "",
+    "path": "/",
+    "raw_path": b"/",
+    "query_string": b"",
+    "headers": None,
+    "state": None,
+    "extensions": None,
+}
+
+
+class ASGIExchange(Exchange):
+    """An exchange whose application is an ASGI callable."""
+
+    _task: Task[None] | None
+    _budget: int
+
+    def begin(self) -> None:
+        """Call the application, and run it until it first waits."""
+        service = self.service
+        self.begun = True
+        self._task = None
+        self._budget = _BUDGET
+        service.in_flight += 1
+        try:
+            coroutine = service.app(self._scope(), self.receive, self.send)
+            if type(coroutine) is not CoroutineType and not asyncio.iscoroutine(coroutine):
+                coroutine = awaiting(coroutine)
+            context = service.context.copy()
+            if _EAGER and service.eager:
+                task = Task(coroutine, loop=service.loop, context=context, eager_start=True)
+            else:
+                task = Task(coroutine, loop=service.loop, context=context)
+        except Exception as error:
+            service.in_flight -= 1
+            self._failed(error)
+            return
+        if task.done():
+            self._returned(task)
+        else:
+            self._task = task
+            service.running.add(self)
+            task.add_done_callback(self._returned)
+
+    def cancel(self) -> None:
+        """Cancel the application's Task, if it runs."""
+        if self.begun and self._task is not None:
+            self._task.cancel("the server is shutting down")
+
+    def receive(self) -> ReceiveOperation:
+        """What the application calls as ``receive``."""
+        return ReceiveOperation(self)
+
+    def send(self, message: Message) -> SendOperation:
+        """What the application calls as ``send``."""
+        return SendOperation(self, message)
+
+    def _scope(self) -> dict[str, Any]:
+        request = self.request
+        service = self.service
+        scope = _SCOPE.copy()
+        scope["http_version"] = request.http_version
+        scope["server"] = self.server
+        scope["client"] = self.client
+        if self.scheme != "http":
+            scope["scheme"] = self.scheme
+        scope["method"] = request.method
+        if service.root_path:
+            # The path includes the root path (ASGI HTTP spec, "root_path").
+            scope["root_path"] = service.root_path
+            scope["path"] = service.root_path + request.path
+            scope["raw_path"] = service.raw_root_path + request.raw_path
+        else:
+            scope["path"] = request.path
+            scope["raw_path"] = request.raw_path
+        scope["query_string"] = request.query_string
+        scope["headers"] = request.headers
+        scope["state"] = service.state.copy()
+        scope["extensions"] = _EXTENSIONS.copy()
+        return scope
+
+    # The application has returned
+
+    def _returned(self, task: Task[None]) -> None:
+        service = self.service
+        service.in_flight -= 1
+        if self._task is not None:
+            self._task = None
+            service.running.discard(self)
+        if task.cancelled():
+            if not self.complete and not self.gone:
+                if not service.draining:
+                    service.logger.error(
+                        "the application was cancelled before it had answered: %s %s",
+                        self.request.method,
+                        self.request.path,
+                    )
+                self.break_off()
+            return
+        error = task.exception()
+        if error is not None:
+            self._failed(error)
+        elif not self.complete and not self.gone and not self._told:
+            service.logger.error(
+                "the application returned before %s: %s %s",
+                "its response was complete" if self.head_sent else "it had answered",
+                self.request.method,
+                self.request.path,
+            )
+            self.break_off()
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, ClientDisconnected) and (self.gone or self._told):
+            return
+        self.service.logger.error(
+            "exception in the ASGI application: %s %s",
+            self.request.method,
+            self.request.path,
+            exc_info=(type(error), error, error.__traceback__),
+        )
+        self.break_off()
+
+    # Messages
+
+    def next_message(self) -> dict[str, Any] | None:
+        """The message that ``receive`` gives now, or None if it has to wait."""
+        body = None
+        if not self.complete and (not self.gone or self._body_complete):
+            body = self.next_body()
+        if body is not None:
+            return {
+                "type": "http.request",
+                "body": body,
+                "more_body": not self._body_delivered,
+            }
+        if self.gone or self._left or self.complete:
+            self._told = True
+            return {"type": "http.disconnect"}
+        return None
+
+    def handle(self, message: dict[str, Any]) -> None:
+        """Do what the application asks for with ``send``.
+
+        Raises:
+            ClientDisconnected: The client has left.
+            RuntimeError: The message is not expected now, or malformed.
+            ResponseError: The response cannot be put on the wire.
+        """
+        kind = message["type"]
+        if self.gone or (self._told and not self.complete):
+            raise ClientDisconnected("the client has left")
+        if kind == "http.response.body":
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = _as_bytes(body)
+            self.write(body, bool(message.get("more_body", False)))
+        elif kind == "http.response.start":
+            self.start(
+                message["status"],
+                message.get("headers", ()),
+                bool(message.get("trailers", False)),
+            )
+        elif kind == "http.response.pathsend":
+            self.write_file(_open_path(message["path"]), False)
+        elif kind == "http.response.zerocopysend":
+            self._send_open_file(message)
+        elif kind == "http.response.trailers":
+            self.write_trailers(
+                message.get("headers", ()), bool(message.get("more_trailers", False))
+            )
+        elif kind == "http.response.early_hint":
+            links = [(b"link", bytes(link)) for link in message.get("links", ())]
+            self.write_interim(103, links)
+        else:
+            raise RuntimeError(
+                f"there is no message of type {kind!r} in an HTTP response: "
+                "send http.response.start, then http.response.body"
+            )
+
+    def _send_open_file(self, message: dict[str, Any]) -> None:
+        """Send from a file that stays the application's: our descriptor is a duplicate."""
+        more = bool(message.get("more_body", False))
+        file = message["file"]
+        number = file if isinstance(file, int) else file.fileno()
+        offset = message.get("offset")
+        count = message.get("count")
+        start = os.lseek(number, 0, os.SEEK_CUR) if offset is None else offset
+        if count is None:
+            count = max(0, os.fstat(number).st_size - start)
+        if offset is None:
+            # As with os.sendfile: what was sent from the current position has been read.
+            os.lseek(number, start + count, os.SEEK_SET)
+        if count == 0:
+            self.write(b"", more)
+        else:
+            self.write_file(FileSegment(os.dup(number), start, count), more)
+
+
+class ReceiveOperation:
+    """What ``receive()`` returns: awaited, it gives the next message."""
+
+    def __init__(self, exchange: ASGIExchange) -> None:
+        self._exchange = exchange
+        self._waiter: asyncio.Future[None] | None = None
+        self._message: dict[str, Any] | None = None
+
+    def __await__(self) -> ReceiveOperation:
+        return self
+
+    def __iter__(self) -> ReceiveOperation:
+        return self
+
+    def __next__(self) -> Any:
+        if self._step():
+            raise StopIteration(self._message)
+        return self._waiter
+
+    def send(self, value: object) -> Any:
+        """Go on, as a coroutine does; ``value`` is ignored."""
+        return self.__next__()
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Stop waiting, as a coroutine does when an exception is thrown into it."""
+        self._waiter = None
+        raise error if value is None else value
+
+    def close(self) -> None:
+        """Stop waiting. No message is lost."""
+        self._waiter = None
+
+    def _step(self) -> bool:
+        exchange = self._exchange
+        exchange._budget -= 1
+        if exchange._budget <= 0:
+            exchange._budget = _BUDGET
+            self._waiter = None
+            return False
+        self._message = exchange.next_message()
+        if self._message is not None:
+            return True
+        exchange._budget = _BUDGET
+        self._waiter = exchange.wait_for_body()
+        self._waiter._asyncio_future_blocking = True
+        return False
+
+
+class SendOperation:
+    """What ``send(message)`` returns: awaited, it is done when the next message may be sent."""
+
+    def __init__(self, exchange: ASGIExchange, message: Message) -> None:
+        self._exchange = exchange
+        self._message: Any = message
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __await__(self) -> SendOperation:
+        return self
+
+    def __iter__(self) -> SendOperation:
+        return self
+
+    def __next__(self) -> Any:
+        if self._step():
+            raise StopIteration
+        return self._waiter
+
+    def send(self, value: object) -> Any:
+        """Go on, as a coroutine does; ``value`` is ignored."""
+        return self.__next__()
+
+    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Stop waiting, as a coroutine does when an exception is thrown into it."""
+        self._waiter = None
+        raise error if value is None else value
+
+    def close(self) -> None:
+        """Stop waiting. What was handed over is sent all the same."""
+        self._waiter = None
+
+    def _step(self) -> bool:
+        exchange = self._exchange
+        message = self._message
+        if message is not None:
+            self._message = None
+            exchange.handle(message if type(message) is dict else dict(message))
+            if exchange.complete:
+                return True
+        elif exchange.gone:
+            raise ClientDisconnected("the client has left")
+        if exchange.stream.is_blocked():
+            exchange._budget = _BUDGET
+            self._waiter = exchange.wait_until_writable()
+            self._waiter._asyncio_future_blocking = True
+            return False
+        exchange._budget -= 1
+        if exchange._budget <= 0:
+            exchange._budget = _BUDGET
+            self._waiter = None
+            return False
+        return True
+
+
+Coroutine.register(ReceiveOperation)
+Coroutine.register(SendOperation)
+
+
+def _as_bytes(body: object) -> bytes:
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise RuntimeError(f"a response body is bytes, not {type(body).__name__}: encode it first")
+
+
+def _open_path(path: str) -> FileSegment:
+    """Open a file to be sent whole. Opening may wait for the disk; reading will not."""
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(number)
+        raise RuntimeError(f"pathsend sends regular files: {path!r} is not one")
+    return FileSegment(number, 0, status.st_size)

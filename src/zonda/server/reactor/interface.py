@@ -1,0 +1,238 @@
+"""What a reactor offers and what it asks for, whatever it stands on.
+
+A ``Reactor`` owns the sources of one worker: listeners, streams and, through its ``wheel``, the
+time-outs. There are two: ``epoll`` (compiled, Linux) and ``portable`` (asyncio transports). What
+stands above knows only the classes of this file::
+
+    Reactor.listen(socket, factory)   each accepted socket becomes a Transport, and
+                                      factory(transport) makes the Connection that it talks to
+    Transport                         bytes and files out, reading paused and resumed
+    Connection                        bytes in, the peer's end, loss, progress of the writing
+
+A transport's output is a queue of ``bytes`` and ``FileSegment``. While a reactor hands a read to
+a connection the transport is corked: what is written meanwhile (answers to pipelined requests,
+say) leaves in one system call when the connection is through, or when CORK_LIMIT is reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+from zonda.server.reactor.wheel import TimerOwner, TimerWheel
+
+__all__ = [
+    "CORK_LIMIT",
+    "HIGH_WATER",
+    "LOW_WATER",
+    "READ_SIZE",
+    "Connection",
+    "FileSegment",
+    "Listener",
+    "Reactor",
+    "Transport",
+]
+
+READ_SIZE = 65_536
+"""Bytes asked of a socket at once."""
+
+HIGH_WATER = 65_536
+"""Bytes queued for a peer above which its writers wait."""
+
+LOW_WATER = 16_384
+"""Bytes queued for a peer at which waiting writers go on."""
+
+CORK_LIMIT = 65_536
+"""Bytes queued at which a corked transport writes all the same."""
+
+
+class FileSegment:
+    """Part of an open file, in a transport's queue.
+
+    It owns its descriptor and closes it when it has been sent or dropped.
+
+    Attributes:
+        fd: The descriptor.
+        offset: Where the next byte is read from.
+        remaining: Bytes still to send.
+    """
+
+    def __init__(self, fd: int, offset: int, count: int) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.remaining = count
+
+    def close(self) -> None:
+        """Close the descriptor, once."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Transport:
+    """A connected stream socket.
+
+    Attributes:
+        connection: Who is told of what arrives.
+        queue: What is to be sent: ``bytes`` and ``FileSegment``.
+        queued: Bytes that the peer has not taken yet.
+        sent: Bytes that the peer has taken so far; for telling whether writing stalls.
+        corked: Whether output waits for ``flush``.
+        closed: Whether the socket is closed or about to be.
+        client: The peer's address as ``scope["client"]`` has it, or None.
+        server: The local address as ``scope["server"]`` has it, or None.
+    """
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.queue: list[bytes | FileSegment] = []
+        self.queued = 0
+        self.sent = 0
+        self.corked = False
+        self.closed = False
+        self.client: tuple[str, int] | None = None
+        self.server: tuple[str, int | None] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Queue ``data`` and send what can be sent."""
+        self.queue.append(data)
+        self.added(len(data))
+
+    def added(self, size: int) -> None:
+        """Count ``size`` bytes that the caller has put on ``queue``, and send what can be sent."""
+        self.queued += size
+        if self.corked and self.queued < CORK_LIMIT:
+            return
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much of the queue as the socket takes, now; the rest when it takes more."""
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer, which TCP will tell it."""
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        raise NotImplementedError
+
+    def shutdown_write(self) -> None:
+        """Send the queue, then tell the peer that nothing follows. Reading goes on."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the socket now and drop the queue. ``Connection.lost`` follows, soon or at once."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close with a reset, so that the peer cannot take what it has for complete."""
+        raise NotImplementedError
+
+    def drop_queue(self) -> None:
+        """Forget what is queued, and close the files in it."""
+        queue = self.queue
+        self.queue = []
+        self.queued = 0
+        for part in queue:
+            if isinstance(part, FileSegment):
+                part.close()
+
+
+class Connection(TimerOwner):
+    """One protocol on one transport. The reactor calls it; none of the calls may block."""
+
+    def data_received(self, data: bytes) -> None:
+        """The peer sent ``data``, which is not empty."""
+        raise NotImplementedError
+
+    def eof_received(self) -> None:
+        """The peer will send nothing more. It may still read: the transport stays open."""
+        raise NotImplementedError
+
+    def peer_closing(self) -> None:
+        """While reading is paused: the peer has sent its end; unread data may be before it."""
+
+    def write_blocked(self) -> None:
+        """The peer takes no more for now; part of the queue is left."""
+
+    def flushed(self) -> None:
+        """What is queued has fallen to LOW_WATER or below, after ``write_blocked``."""
+
+    def lost(self, error: OSError | None) -> None:
+        """The socket is closed, by the peer, by an error, or by ``Transport.close``."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Called from the event loop after ``Reactor.schedule``."""
+
+
+class Listener:
+    """A listening socket that hands over connections until it is paused or closed."""
+
+    def pause(self) -> None:
+        """Leave new connections in the socket's accept queue."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Accept again."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop for good. The socket itself is its owner's to close."""
+        raise NotImplementedError
+
+
+class Reactor:
+    """The sources of one worker.
+
+    Attributes:
+        wheel: All its time-outs.
+        name: ``"epoll"`` or ``"asyncio"``.
+    """
+
+    name = ""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.wheel = TimerWheel(loop)
+        self._scheduled: list[Connection] = []
+
+    def listen(
+        self,
+        sock: socket.socket,
+        factory: Callable[[Transport], Connection],
+        refused: Callable[[OSError], None],
+    ) -> Listener:
+        """Accept from ``sock``, which is listening and non-blocking, until the listener is closed.
+
+        Args:
+            sock: The socket; its owner keeps it open for as long as the listener is.
+            factory: Makes the connection of each accepted transport.
+            refused: Told when accepting fails for want of descriptors or memory. Accepting goes
+                on after a pause.
+        """
+        raise NotImplementedError
+
+    def schedule(self, connection: Connection) -> None:
+        """Call ``connection.resume()`` from the event loop: never nested in another call."""
+        if not self._scheduled:
+            self.loop.call_soon(self._run_scheduled)
+        self._scheduled.append(connection)
+
+    def _run_scheduled(self) -> None:
+        scheduled = self._scheduled
+        self._scheduled = []
+        for connection in scheduled:
+            try:
+                connection.resume()
+            except Exception as error:
+                self.loop.call_exception_handler(
+                    {"message": "a connection failed and was closed", "exception": error}
+                )
+
+    def close(self) -> None:
+        """Close what is left: listeners, transports, the wheel."""
+        self.wheel.close()

@@ -1,0 +1,33 @@
+cimport cython
+
+from zonda.server.reactor.interface cimport Reactor
+from zonda.server.reactor.wheel cimport TimerWheel
+from zonda.wire.http1.response cimport DefaultFields
+
+cdef class Service:
+    cdef public object app
+    cdef public object settings
+    cdef public Reactor reactor
+    cdef public object loop
+    cdef public TimerWheel wheel
+    cdef public object logger
+    cdef public object context
+    cdef public dict state
+    cdef public bint eager
+    cdef public str root_path
+    cdef public bytes raw_root_path
+    cdef public object limits
+    cdef public long long ticks_head, ticks_keep_alive, ticks_body, ticks_write, ticks_linger
+    cdef public Py_ssize_t limit_concurrency
+    cdef public set connections
+    cdef public set running
+    cdef public Py_ssize_t in_flight
+    cdef public bint draining
+    cdef public object on_complete
+    cdef public object on_connection_lost
+    cdef DefaultFields _defaults
+    cdef bint _dated
+    cdef double _date_until
+
+    @cython.locals(now=double)
+    cpdef DefaultFields default_fields(self)

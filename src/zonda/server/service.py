@@ -1,0 +1,101 @@
+"""What all connections of a worker share: the application, the limits, the counts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from email.utils import formatdate
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from zonda.server.reactor.interface import Connection, Reactor
+from zonda.wire.http1.grammar import Limits
+from zonda.wire.http1.response import DefaultFields
+
+if TYPE_CHECKING:
+    from zonda.asgi.types import ASGIApp
+    from zonda.server.exchange import Exchange
+    from zonda.server.settings import Settings
+
+__all__ = ["Service"]
+
+
+class Service:
+    """The serving side of one worker, as its connections and exchanges see it.
+
+    Attributes:
+        app: The application.
+        context: What lifespan start-up left in its context variables: each exchange runs in a
+            copy.
+        state: The lifespan state: each exchange gets a shallow copy.
+        connections: Every open connection.
+        in_flight: How many exchanges have an application that has not returned.
+        running: Those of them whose application has waited for something.
+        draining: Whether connections end after the request they have.
+        on_complete: Called with each exchange once its response is complete, or broken off.
+        on_connection_lost: Called when a connection has closed.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, reactor: Reactor) -> None:
+        self.app = app
+        self.settings = settings
+        self.reactor = reactor
+        self.loop: asyncio.AbstractEventLoop = reactor.loop
+        self.wheel = reactor.wheel
+        self.logger = logging.getLogger("zonda")
+        self.context: contextvars.Context = contextvars.copy_context()
+        self.state: dict[str, Any] = {}
+        self.eager = settings.eager_tasks
+        self.root_path = settings.root_path
+        self.raw_root_path = settings.root_path.encode("utf-8")
+        self.limits = Limits(
+            line=settings.limit_request_line,
+            head=settings.limit_request_head,
+            fields=settings.limit_request_fields,
+            body=settings.limit_request_body,
+        )
+        ticks = self.wheel.ticks
+        self.ticks_head = ticks(settings.timeout_head)
+        self.ticks_keep_alive = ticks(settings.timeout_keep_alive)
+        self.ticks_body = ticks(settings.timeout_body)
+        self.ticks_write = ticks(settings.timeout_write)
+        self.ticks_linger = ticks(settings.timeout_linger)
+        self.limit_concurrency = settings.limit_concurrency
+        self.connections: set[Connection] = set()
+        self.running: set[Exchange] = set()
+        self.in_flight = 0
+        self.draining = False
+        self.on_complete: Callable[[Exchange], None] | None = None
+        self.on_connection_lost: Callable[[], None] | None = None
+        extra = "".join(f"{name}: {value}\r\n" for name, value in _pairs(settings.header))
+        self._defaults = DefaultFields(
+            server=b"server: zonda\r\n" if settings.server_header else b"",
+            extra=extra.encode("latin-1"),
+        )
+        self._dated = settings.date_header
+        self._date_until = 0.0
+
+    def default_fields(self) -> DefaultFields:
+        """What to add to a response now: the date is formatted once a second."""
+        if self._dated:
+            now = time()
+            if not self._date_until - 1.0 <= now < self._date_until:
+                self._defaults.date = f"date: {formatdate(now, usegmt=True)}\r\n".encode("ascii")
+                self._date_until = float(int(now) + 1)
+        return self._defaults
+
+    def refused(self, client: tuple[str, int] | None, status: int, reason: str) -> None:
+        """Log one line about a peer whose request or connection was refused or given up."""
+        peer = f"{client[0]}:{client[1]}" if client else "a client"
+        answer = f"answered {status}" if status else "closed"
+        self.logger.info("%s: %s: %s", peer, answer, reason)
+
+
+def _pairs(lines: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = []
+    for line in lines:
+        name, _, value = line.partition(":")
+        pairs.append((name.strip().lower(), value.strip()))
+    return pairs

@@ -1,0 +1,480 @@
+"""Every setting of the server, each with its default, its meaning and its limits, in one place.
+
+`Settings` is the only thing to change to add a setting: the command line, `--help` and the
+hand-over to a reload child are made from its fields, and so will be what is read from the
+environment and from files. A field is declared with `setting(group, kind, help, default=…)`; its
+name is the flag's with underscores (`timeout_head` is `--timeout-head`).
+
+Zero turns a limit off where the help says "0: none". Sizes are in bytes, times in seconds.
+"""
+
+# ruff: noqa: ANN401
+# What a value may be is its kind's to say (values.py).
+
+import dataclasses
+import functools
+import os
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from zonda.server import values
+from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
+
+__all__ = ["Setting", "Settings", "SettingsError", "all_settings", "to_arguments"]
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have, or there is no such setting.
+
+    `name` is the field's name, `value` what was given, `reason` what is wrong and what to do.
+    """
+
+    def __init__(self, name: str, reason: str, value: object = None) -> None:
+        super().__init__(f"{name}: {reason}" if value is None else f"{name}={value!r}: {reason}")
+        self.name = name
+        self.reason = reason
+        self.value = value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """The description of one setting: what flag, `--help` and checks are made from."""
+
+    name: str
+    group: str
+    kind: values.Kind[Any]
+    default: Any
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The option of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment variable."""
+        return "ZONDA_" + self.name.upper()
+
+    @property
+    def several(self) -> bool:
+        """Whether the value is a tuple and the option can be repeated."""
+        return self.each is not None
+
+    @property
+    def each(self) -> values.Kind[Any] | None:
+        """The kind of each part of a value, where there can be several."""
+        each: values.Kind[Any] | None = getattr(self.kind, "each", None)
+        return each
+
+    @property
+    def yes_or_no(self) -> bool:
+        """Whether the option takes no value and has a `--no-…` form."""
+        return isinstance(self.kind, values.Flag)
+
+    def check(self, value: Any) -> Any:
+        """`value` in the form it is kept in; raises `SettingsError`."""
+        if value is None and self.default is None:
+            return None
+        try:
+            return self.kind.check(value)
+        except ValueError as error:
+            raise SettingsError(self.name, str(error), value) from None
+
+
+class _LogConfig(values.Path):
+    """A file of logging configuration; from Python also a dictionary for `dictConfig`."""
+
+    def check(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return cast("dict[str, Any]", value)
+        return super().check(value)
+
+
+def setting(
+    group: str, kind: values.Kind[Any], text: str, *, default: Any, variable: str | None = None
+) -> Any:
+    """A field of `Settings`; `variable` is an environment variable that replaces the default."""
+    metadata = {"group": group, "kind": kind, "default": default, "help": text}
+    if variable is None:
+        return dataclasses.field(default=default, metadata=metadata)
+    # Looked up when a Settings is made, so that a test run can turn it for all servers it starts.
+    return dataclasses.field(
+        default_factory=lambda: os.environ.get(variable) or default, metadata=metadata
+    )
+
+
+_NOT_YET = "is not in this release yet"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of a server. Immutable; a wrong value or name raises `SettingsError`.
+
+    Text that the command line would take is taken too: `Settings(limit_request_body="10MiB")`.
+    """
+
+    # Application
+
+    factory: bool = setting(
+        "Application",
+        values.Flag(),
+        "TARGET is a function that returns the application.",
+        default=False,
+    )
+    app_dir: str = setting(
+        "Application",
+        values.Path(),
+        "Import TARGET from here: put in front of the module search path.",
+        default=".",
+    )
+    env_file: str | None = setting(
+        "Application",
+        values.Path(),
+        "Environment variables to set before the application is imported, as NAME=value lines; "
+        "those that are set already stay. Needs python-dotenv.",
+        default=None,
+    )
+    interface: str = setting(
+        "Application",
+        values.Choice(
+            "auto",
+            "asgi3",
+            refused={
+                "asgi2": f"ASGI 2 {_NOT_YET}; asgiref.compatibility.guarantee_single_callable "
+                "makes an ASGI 3 application of one",
+                "wsgi": f"WSGI {_NOT_YET}; a2wsgi.WSGIMiddleware makes an ASGI application of one",
+            },
+        ),
+        "What kind of callable TARGET is; auto looks at its parameters.",
+        default="auto",
+    )
+    lifespan: str = setting(
+        "Application",
+        values.Choice("auto", "on", "off"),
+        "Start-up and shutdown events for the application; auto goes on without them when the "
+        "application does not know them, on takes that for a failure.",
+        default="auto",
+    )
+    root_path: str = setting(
+        "Application",
+        values.Text(absolute_path=True),
+        "The URL path below which a proxy has mounted the application.",
+        default="",
+    )
+
+    # Bind
+
+    host: str = setting(
+        "Bind",
+        values.Text(),
+        "Address or host name to listen at. 0.0.0.0 is every IPv4 interface, :: every IPv6 one.",
+        default="127.0.0.1",
+    )
+    port: int = setting(
+        "Bind",
+        values.Count(0, 65535, metavar="PORT"),
+        "Port to listen at; 0 takes a free one.",
+        default=8000,
+    )
+    bind: tuple[str, ...] = setting(
+        "Bind",
+        values.Many(values.ListenAddress()),
+        "Listen here in place of --host and --port: HOST:PORT, [IPV6]:PORT, :PORT (all "
+        "interfaces), unix:PATH or fd://NUMBER.",
+        default=(),
+    )
+    uds: str | None = setting(
+        "Bind", values.Path(), "Listen at a unix socket of this path.", default=None
+    )
+    uds_permissions: int = setting(
+        "Bind",
+        values.Mode(),
+        "Permissions of unix sockets. Whoever may write may connect; the default is as open as a "
+        "local port.",
+        default=0o666,
+    )
+    fd: int | None = setting(
+        "Bind",
+        values.Count(0, metavar="NUMBER"),
+        "Listen at the socket with this descriptor, inherited from the process that started us.",
+        default=None,
+    )
+    backlog: int = setting(
+        "Bind",
+        values.Count(1),
+        "Connections that wait to be accepted; the system may have a lower limit of its own.",
+        default=2048,
+    )
+
+    # Process
+
+    loop: str = setting(
+        "Process",
+        values.Choice("auto", "asyncio", "uvloop"),
+        "Event loop; auto is uvloop where it is installed.",
+        default="auto",
+    )
+    reactor: str = setting(
+        "Process",
+        values.Choice("auto", "epoll", "asyncio"),
+        "What watches the sockets; auto is epoll on Linux in a compiled install, else asyncio.",
+        default="auto",
+        variable="ZONDA_REACTOR",
+    )
+    eager_tasks: bool = setting(
+        "Process",
+        values.Flag(),
+        "Run a request's task at once, up to its first wait, not in the next turn of the loop. "
+        "Takes effect from Python 3.12 on.",
+        default=True,
+        variable="ZONDA_EAGER_TASKS",
+    )
+
+    # Reload
+
+    reload: bool = setting(
+        "Reload", values.Flag(), "Start again when a file changes. Needs watchfiles.", default=False
+    )
+    reload_dir: tuple[str, ...] = setting(
+        "Reload",
+        values.Many(values.Path()),
+        "Watch this directory, and what is below it, in place of the current one.",
+        default=(),
+    )
+    reload_include: tuple[str, ...] = setting(
+        "Reload",
+        values.Many(values.Text()),
+        "Glob pattern of files to watch besides *.py.",
+        default=(),
+    )
+    reload_exclude: tuple[str, ...] = setting(
+        "Reload",
+        values.Many(values.Text()),
+        "Glob pattern of files and directories not to watch, besides .*, .py[cod], .sw.* and ~*.",
+        default=(),
+    )
+    reload_delay: float = setting(
+        "Reload",
+        values.Seconds(0.01),
+        "Quiet time after a change before the server is started again, so that a save of many "
+        "files counts once.",
+        default=0.1,
+    )
+
+    # Responses
+
+    server_header: bool = setting(
+        "Responses",
+        values.Flag(),
+        "Send a Server field, where the application sends none.",
+        default=True,
+    )
+    date_header: bool = setting(
+        "Responses",
+        values.Flag(),
+        "Send a Date field, where the application sends none.",
+        default=True,
+    )
+    header: tuple[str, ...] = setting(
+        "Responses",
+        values.Many(values.HeaderField()),
+        "A field to add to every response.",
+        default=(),
+    )
+
+    # Limits
+
+    limit_concurrency: int = setting(
+        "Limits",
+        values.Count(1, zero="none"),
+        "Requests in progress at once; more are answered 503 with Retry-After.",
+        default=10_000,
+    )
+    limit_connections: int = setting(
+        "Limits",
+        values.Count(1, zero="none"),
+        "Open connections; more wait in the backlog.",
+        default=65_536,
+    )
+    limit_request_line: int = setting(
+        "Limits",
+        values.Size(256),
+        "Length of a request line; longer ones are answered 414.",
+        default=16 * 1024,
+    )
+    limit_request_head: int = setting(
+        "Limits",
+        values.Size(1024),
+        "Length of a request's head, the line and all fields; longer ones are answered 431.",
+        default=64 * 1024,
+    )
+    limit_request_fields: int = setting(
+        "Limits", values.Count(1), "Fields in a request's head; more are answered 431.", default=100
+    )
+    limit_request_body: int = setting(
+        "Limits",
+        values.Size(1, zero="none"),
+        "Length of a request's body; longer ones are answered 413.",
+        default=1024**3,
+    )
+
+    # Time-outs
+
+    timeout_head: float = setting(
+        "Time-outs",
+        values.Seconds(zero="none"),
+        "From the first byte of a request, or from the connection, to the end of its head.",
+        default=10.0,
+    )
+    timeout_keep_alive: float = setting(
+        "Time-outs",
+        values.Seconds(zero="close after each response"),
+        "Idle time of a connection between requests. Longer than a browser's pause between a page "
+        "and what it loads next; give a few seconds more than a proxy in front keeps its "
+        "connections, so that it is the one that closes.",
+        default=20.0,
+    )
+    timeout_body: float = setting(
+        "Time-outs",
+        values.Seconds(zero="none"),
+        "Without a byte of the body while the application waits for one.",
+        default=30.0,
+    )
+    timeout_write: float = setting(
+        "Time-outs",
+        values.Seconds(zero="none"),
+        "Without the client taking a byte while a response waits to be sent.",
+        default=30.0,
+    )
+    timeout_linger: float = setting(
+        "Time-outs",
+        values.Seconds(zero="do not wait"),
+        "For the client to read the answer after we refused the rest of its request, before the "
+        "connection is reset (RFC 9112 section 9.6).",
+        default=2.0,
+    )
+    timeout_graceful_shutdown: float = setting(
+        "Time-outs",
+        values.Seconds(zero="at once"),
+        "For requests in progress to finish after SIGTERM or CTRL+C; then they are cancelled. "
+        "The application's own shutdown has as long again.",
+        default=30.0,
+    )
+    timeout_reload: float = setting(
+        "Time-outs",
+        values.Seconds(0.1),
+        "For the old server to stop on a reload before it is killed; open requests get half of it.",
+        default=1.0,
+    )
+
+    # Logging
+
+    log_level: str | None = setting(
+        "Logging",
+        values.Choice(
+            "critical",
+            "error",
+            "warning",
+            "info",
+            "debug",
+            refused={"trace": f"a log of every ASGI message {_NOT_YET}; use debug"},
+        ),
+        "Least level to log; info, unless --log-config says otherwise.",
+        default=None,
+    )
+    log_config: str | dict[str, Any] | None = setting(  # noqa: RUF009 (the default is None)
+        "Logging",
+        _LogConfig(),
+        "File of logging configuration for the loggers zonda and zonda.access: .json, .yaml (needs "
+        "PyYAML) or .ini, as the standard library's logging.config reads them.",
+        default=None,
+    )
+    access_log: bool = setting(
+        "Logging", values.Flag(), "Log a line for each request.", default=True
+    )
+    use_colors: bool | None = setting(
+        "Logging",
+        values.Flag(),
+        "Colours in the log; if neither is given, on a terminal, unless NO_COLOR is set.",
+        default=None,
+    )
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, **given: object) -> Self:
+            """Refuse unknown names with the nearest known one; the generated __init__ cannot."""
+            for name in given:
+                if name not in all_settings():
+                    near = values.nearest(name, all_settings())
+                    hint = f"; did you mean {near}?" if near else ""
+                    raise SettingsError(name, f"there is no such setting{hint}")
+            return object.__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, described in all_settings().items():
+            object.__setattr__(self, name, described.check(getattr(self, name)))
+        self._check_addresses()
+        if self.reload and isinstance(self.log_config, dict):
+            raise SettingsError(
+                "log_config", "a dictionary cannot be handed to a reload child; give a file"
+            )
+
+    def _check_addresses(self) -> None:
+        """Refuse a host or port that something else overrides: it would silently do nothing."""
+        for name in ("host", "port"):
+            value = getattr(self, name)
+            for other in ("bind", "uds", "fd"):
+                if value != all_settings()[name].default and getattr(self, other) not in ((), None):
+                    raise SettingsError(
+                        name,
+                        f"{other} replaces it; leave one out, or list every address in bind",
+                        value,
+                    )
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All places to listen at, in the order bind, uds, fd; host and port if there is none."""
+        found: list[Address] = [parse_address(text) for text in self.bind]
+        if self.uds is not None:
+            found.append(UnixAddress(self.uds))
+        if self.fd is not None:
+            found.append(InheritedAddress(self.fd))
+        return tuple(found) or (TCPAddress(self.host, self.port),)
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:
+        """The fields of `header`, as a response head has them."""
+        pairs = (field.split(": ", 1) for field in self.header)
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in pairs]
+
+
+@functools.cache
+def all_settings() -> dict[str, Setting]:
+    """The description of every setting by name, in the order of `--help`."""
+    return {
+        field.name: Setting(
+            name=field.name,
+            group=field.metadata["group"],
+            kind=field.metadata["kind"],
+            default=field.metadata["default"],
+            help=field.metadata["help"],
+        )
+        for field in dataclasses.fields(Settings)
+    }
+
+
+def to_arguments(settings: Settings) -> list[str]:
+    """The command-line options that make these settings: those that differ from the defaults."""
+    arguments: list[str] = []
+    for name, described in all_settings().items():
+        value = getattr(settings, name)
+        if value == described.default:
+            continue
+        if described.yes_or_no:
+            arguments.append(described.flag if value else "--no-" + described.flag[2:])
+        elif described.each is not None:
+            for part in value:
+                arguments += [described.flag, described.each.write(part)]
+        else:
+            arguments += [described.flag, described.kind.write(value)]
+    return arguments

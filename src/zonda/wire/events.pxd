@@ -1,0 +1,13 @@
+cdef class Request:
+    cdef public str method
+    cdef public bytes target
+    cdef public bytes raw_path
+    cdef public str path
+    cdef public bytes query_string
+    cdef public list headers
+    cdef public str http_version
+    cdef public bint keep_alive
+    cdef public long long content_length
+    cdef public bint chunked
+    cdef public bint expects_continue
+    cdef public bytes upgrade

@@ -1,0 +1,7 @@
+# The C bodies of octets.py. A file of its own, since the .pxd beside octets.py would compile it.
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+cdef inline bytes cut(bytes data, Py_ssize_t start, Py_ssize_t end):
+    # A slice by subscript would make two ints and a slice object first.
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + start, end - start)

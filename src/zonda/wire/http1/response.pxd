@@ -1,0 +1,44 @@
+cimport cython
+
+from zonda.wire.http1.fields cimport FieldTable
+
+cdef bytes TOKEN, FIELD_VALUE
+cdef FieldTable KNOWN_FIELDS
+cdef int CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING
+cdef int _NO_BODY, _LENGTH, _CHUNKED, _CLOSED
+cdef list _LENGTH_LINES, _STATUS_LINES
+cdef bytes _CLOSE, _KEEP_ALIVE, _CHUNKED_LINE, _COLON, _CRLF, _LAST_CHUNK
+cdef int _MAX_LENGTH_DIGITS
+
+cdef class DefaultFields:
+    cdef public bytes date
+    cdef public bytes server
+    cdef public bytes extra
+
+cdef class ResponseEncoder:
+    cdef public bint keep_alive
+    cdef readonly bint sends_body
+    cdef bint _head_only, _http_10
+    cdef int _mode
+    cdef long long _remaining
+    cdef Py_ssize_t _chunk_size
+    cdef bytes _chunk_line
+
+    cpdef start(self, str method, str http_version, bint keep_alive)
+    @cython.locals(mark=Py_ssize_t)
+    cpdef Py_ssize_t head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
+    @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint, line=bytes,
+                   size=Py_ssize_t, known=int)
+    cdef Py_ssize_t _head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
+    @cython.locals(size=Py_ssize_t, added=Py_ssize_t)
+    cpdef Py_ssize_t data(self, list out, bytes data) except -1
+    cpdef Py_ssize_t open_piece(self, list out, long long size) except -1
+    cpdef Py_ssize_t close_piece(self, list out) except -1
+    @cython.locals(section=bytes)
+    cpdef Py_ssize_t end(self, list out, trailers=*) except -1
+
+cdef bytes _length_line(long long length)
+
+@cython.locals(hashed=cython.uint, i=Py_ssize_t, end=Py_ssize_t, octet=cython.uchar, slot=Py_ssize_t, known=int)
+cdef int _check_field(bytes name, bytes value) except -1
+cdef long long _read_length(bytes value) except -1
