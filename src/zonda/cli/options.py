@@ -3,11 +3,11 @@
 Nothing about a setting is said here: its flag, unit, default and meaning come from its field.
 """
 
-# ruff: noqa: ANN401
-# What a value may be is its kind's to say.
+# ruff: noqa: ANN401, ARG002
+# What a value may be is its kind's to say; and click's methods are overridden, arguments and all.
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -15,10 +15,15 @@ from click.core import ParameterSource
 from zonda.server.settings import Setting, Settings, SettingsError, all_settings
 from zonda.server.values import Kind
 
-__all__ = ["SettingsCommand", "settings_from"]
+__all__ = ["SettingOption", "SettingsCommand", "settings_from"]
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:  # generic since click 8.3 only
+    _ParamType = click.ParamType
 
 
-class _KindType(click.ParamType):
+class _KindType(_ParamType):
     """Reads an option's text as its kind does."""
 
     def __init__(self, kind: Kind[Any]) -> None:
@@ -37,7 +42,7 @@ class _KindType(click.ParamType):
             self.fail(f"{value!r}: {error}", param, ctx)
 
 
-class _SettingOption(click.Option):
+class SettingOption(click.Option):
     """The option of one setting."""
 
     def __init__(self, setting: Setting, default: Any) -> None:
@@ -86,20 +91,23 @@ class SettingsCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.defaults = dict(defaults or {})
         self.params += [
-            _SettingOption(setting, self.defaults.get(name, setting.default))
+            SettingOption(setting, self.defaults.get(name, setting.default))
             for name, setting in all_settings().items()
         ]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A section for each group of settings, then the rest."""
         groups: dict[str, list[tuple[str, str]]] = {}
+        others: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                of_setting = isinstance(parameter, _SettingOption)
-                group = parameter.setting.group if of_setting else "Other"
-                groups.setdefault(group, []).append(record)
-        for group, records in groups.items():
+            if record is None or not isinstance(parameter, click.Option):
+                continue
+            if isinstance(parameter, SettingOption):
+                groups.setdefault(parameter.setting.group, []).append(record)
+            else:
+                others.append(record)
+        for group, records in (*groups.items(), ("Other", others)):
             with formatter.section(group):
                 formatter.write_dl(records)
 

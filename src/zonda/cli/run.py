@@ -23,7 +23,7 @@ _TARGET = click.Argument(["target"], metavar="TARGET")
 
 
 @click.pass_context
-def _serve(ctx: click.Context, target: str, parent_pipe: int | None, **_: object) -> None:
+def _serve(ctx: click.Context, /, target: str, parent_pipe: int | None, **_: object) -> None:
     settings = settings_from(ctx)
     # Not before: --help and wrong usage need nothing of the server.
     from zonda.server.program import run_program  # noqa: PLC0415

@@ -66,10 +66,10 @@ def parse_address(text: str) -> Address:
         raise ValueError(
             "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://NUMBER is wanted, such as 127.0.0.1:8000"
         )
+    if "/" in host or "\0" in host:
+        raise ValueError("a host name or an IP address is wanted before the port, without http://")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f"an IPv6 address stands in brackets: [{host}]:{number}")
-    if "/" in host or "\0" in host:
-        raise ValueError("a host name or an IP address is wanted before the port, without http://")
     return TCPAddress(host, int(number))

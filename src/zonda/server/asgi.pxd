@@ -1,27 +1,34 @@
 cimport cython
 
-from zonda.server.exchange cimport Exchange
+from zonda.server.exchange cimport Exchange, Runner, Stream
 from zonda.server.reactor.interface cimport FileSegment
 from zonda.server.service cimport Service
 from zonda.wire.events cimport Request
 
 cdef int _BUDGET
-cdef bint _EAGER
+cdef int _COMPLETE
 cdef dict _SCOPE, _EXTENSIONS
 cdef object Task, CoroutineType
+
+cdef class ASGIRunner(Runner):
+    @cython.locals(exchange=ASGIExchange)
+    cpdef Exchange open(self, Service service, Stream stream, Request request)
 
 cdef class ASGIExchange(Exchange):
     cdef object _task
     cdef int _budget
 
-    @cython.locals(service=Service)
+    @cython.locals(service=Service, arguments=dict)
     cpdef begin(self)
+    @cython.locals(operation=ReceiveOperation)
     cpdef ReceiveOperation receive(self)
+    @cython.locals(operation=SendOperation)
     cpdef SendOperation send(self, message)
     @cython.locals(request=Request, service=Service, scope=dict)
     cdef dict _scope(self)
+    @cython.locals(service=Service)
     cpdef _returned(self, task)
-    cdef void _failed(self, error) except *
+    cdef void _failed(self, error, traceback) except *
     @cython.locals(body=bytes)
     cpdef dict next_message(self)
     @cython.locals(kind=str)

@@ -14,21 +14,22 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import sys
 from asyncio import Task
 from collections.abc import Coroutine
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import Any
 
 from zonda.asgi.types import Message
 from zonda.server.awaitables import awaiting
-from zonda.server.exchange import ClientDisconnected, Exchange
+from zonda.server.exchange import ClientDisconnected, Exchange, Runner, Stream
 from zonda.server.reactor.interface import FileSegment
+from zonda.server.service import Service
+from zonda.wire.events import Request
 
-__all__ = ["ASGIExchange", "ReceiveOperation", "SendOperation"]
+__all__ = ["ASGIExchange", "ASGIRunner", "ReceiveOperation", "SendOperation"]
 
 _BUDGET = 128
-_EAGER = sys.version_info >= (3, 12)
+_COMPLETE = 4  # the last phase of an exchange
 
 _ASGI = {"version": "3.0", "spec_version": "2.5"}
 _EXTENSIONS: dict[str, Any] = {
@@ -55,6 +56,16 @@ _SCOPE: dict[str, Any] = {
 }
 
 
+class ASGIRunner(Runner):
+    """Runs exchanges as ASGI."""
+
+    def open(self, service: Service, stream: Stream, request: Request) -> Exchange:
+        """An exchange for ``request``, not begun."""
+        exchange = ASGIExchange.__new__(ASGIExchange)
+        exchange.set_up(service, stream, request)
+        return exchange
+
+
 class ASGIExchange(Exchange):
     """An exchange whose application is an ASGI callable."""
 
@@ -72,14 +83,14 @@ class ASGIExchange(Exchange):
             coroutine = service.app(self._scope(), self.receive, self.send)
             if type(coroutine) is not CoroutineType and not asyncio.iscoroutine(coroutine):
                 coroutine = awaiting(coroutine)
-            context = service.context.copy()
-            if _EAGER and service.eager:
-                task = Task(coroutine, loop=service.loop, context=context, eager_start=True)
-            else:
-                task = Task(coroutine, loop=service.loop, context=context)
+            # One dictionary of arguments for all: making one for each Task costs as much again
+            # as starting it. Exchanges do not begin within each other.
+            arguments = service.task_arguments
+            arguments["context"] = service.context.copy()
+            task = Task(coroutine, **arguments)
         except Exception as error:
             service.in_flight -= 1
-            self._failed(error)
+            self._failed(error, error.__traceback__)
             return
         if task.done():
             self._returned(task)
@@ -95,17 +106,25 @@ class ASGIExchange(Exchange):
 
     def receive(self) -> ReceiveOperation:
         """What the application calls as ``receive``."""
-        return ReceiveOperation(self)
+        operation = ReceiveOperation.__new__(ReceiveOperation)
+        operation._exchange = self
+        operation._waiter = None
+        return operation
 
     def send(self, message: Message) -> SendOperation:
         """What the application calls as ``send``."""
-        return SendOperation(self, message)
+        operation = SendOperation.__new__(SendOperation)
+        operation._exchange = self
+        operation._message = message
+        operation._waiter = None
+        return operation
 
     def _scope(self) -> dict[str, Any]:
         request = self.request
         service = self.service
         scope = _SCOPE.copy()
-        scope["http_version"] = request.http_version
+        if request.http_version != "1.1":
+            scope["http_version"] = request.http_version
         scope["server"] = self.server
         scope["client"] = self.client
         if self.scheme != "http":
@@ -133,7 +152,9 @@ class ASGIExchange(Exchange):
         if self._task is not None:
             self._task = None
             service.running.discard(self)
-        if task.cancelled():
+        try:
+            task.result()
+        except asyncio.CancelledError:
             if not self.complete and not self.gone:
                 if not service.draining:
                     service.logger.error(
@@ -143,10 +164,11 @@ class ASGIExchange(Exchange):
                     )
                 self.break_off()
             return
-        error = task.exception()
-        if error is not None:
-            self._failed(error)
-        elif not self.complete and not self.gone and not self._told:
+        except BaseException as error:
+            # The first frame is this one.
+            self._failed(error, error.__traceback__.tb_next if error.__traceback__ else None)
+            return
+        if self._phase != _COMPLETE and not self.gone and not self._told:
             service.logger.error(
                 "the application returned before %s: %s %s",
                 "its response was complete" if self.head_sent else "it had answered",
@@ -155,14 +177,14 @@ class ASGIExchange(Exchange):
             )
             self.break_off()
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, ClientDisconnected) and (self.gone or self._told):
             return
         self.service.logger.error(
             "exception in the ASGI application: %s %s",
             self.request.method,
             self.request.path,
-            exc_info=(type(error), error, error.__traceback__),
+            exc_info=(type(error), error, traceback),
         )
         self.break_off()
 
@@ -171,7 +193,7 @@ class ASGIExchange(Exchange):
     def next_message(self) -> dict[str, Any] | None:
         """The message that ``receive`` gives now, or None if it has to wait."""
         body = None
-        if not self.complete and (not self.gone or self._body_complete):
+        if self._phase != _COMPLETE and (not self.gone or self._body_complete):
             body = self.next_body()
         if body is not None:
             return {
@@ -179,7 +201,7 @@ class ASGIExchange(Exchange):
                 "body": body,
                 "more_body": not self._body_delivered,
             }
-        if self.gone or self._left or self.complete:
+        if self.gone or self._left or self._phase == _COMPLETE:
             self._told = True
             return {"type": "http.disconnect"}
         return None
@@ -193,7 +215,7 @@ class ASGIExchange(Exchange):
             ResponseError: The response cannot be put on the wire.
         """
         kind = message["type"]
-        if self.gone or (self._told and not self.complete):
+        if self.gone or (self._told and self._phase != _COMPLETE):
             raise ClientDisconnected("the client has left")
         if kind == "http.response.body":
             body = message.get("body", b"")
@@ -245,10 +267,9 @@ class ASGIExchange(Exchange):
 class ReceiveOperation:
     """What ``receive()`` returns: awaited, it gives the next message."""
 
-    def __init__(self, exchange: ASGIExchange) -> None:
-        self._exchange = exchange
-        self._waiter: asyncio.Future[None] | None = None
-        self._message: dict[str, Any] | None = None
+    _exchange: ASGIExchange
+    _waiter: asyncio.Future[None] | None
+    _message: dict[str, Any] | None
 
     def __await__(self) -> ReceiveOperation:
         return self
@@ -293,10 +314,9 @@ class ReceiveOperation:
 class SendOperation:
     """What ``send(message)`` returns: awaited, it is done when the next message may be sent."""
 
-    def __init__(self, exchange: ASGIExchange, message: Message) -> None:
-        self._exchange = exchange
-        self._message: Any = message
-        self._waiter: asyncio.Future[None] | None = None
+    _exchange: ASGIExchange
+    _message: Any
+    _waiter: asyncio.Future[None] | None
 
     def __await__(self) -> SendOperation:
         return self
@@ -328,7 +348,7 @@ class SendOperation:
         if message is not None:
             self._message = None
             exchange.handle(message if type(message) is dict else dict(message))
-            if exchange.complete:
+            if exchange._phase == _COMPLETE:
                 return True
         elif exchange.gone:
             raise ClientDisconnected("the client has left")

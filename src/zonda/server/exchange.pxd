@@ -18,6 +18,9 @@ cdef class Stream:
     cpdef want_body(self)
     cpdef consumed(self, Py_ssize_t size)
 
+cdef class Runner:
+    cpdef Exchange open(self, Service service, Stream stream, Request request)
+
 cdef class Exchange:
     cdef readonly Service service
     cdef readonly Stream stream
@@ -39,6 +42,7 @@ cdef class Exchange:
     cdef bint _body_complete, _body_delivered, _left, _told
     cdef list _receivers, _senders
 
+    cpdef set_up(self, Service service, Stream stream, Request request)
     cpdef begin(self)
     cpdef cancel(self)
     cpdef add_body(self, bytes piece)

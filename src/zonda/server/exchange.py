@@ -25,7 +25,7 @@ from zonda.server.reactor.interface import FileSegment
 from zonda.server.service import Service
 from zonda.wire.events import Request
 
-__all__ = ["BODY_BUFFER", "ClientDisconnected", "Exchange", "Stream"]
+__all__ = ["BODY_BUFFER", "ClientDisconnected", "Exchange", "Runner", "Stream"]
 
 BODY_BUFFER = 262_144
 """Bytes of a request body kept for the application; beyond it the peer is not read from."""
@@ -102,6 +102,14 @@ class Stream:
         raise NotImplementedError
 
 
+class Runner:
+    """How applications of one kind are called."""
+
+    def open(self, service: Service, stream: Stream, request: Request) -> Exchange:
+        """An exchange for ``request``, not begun."""
+        raise NotImplementedError
+
+
 class Exchange:
     """A request and its response. Runners derive from it.
 
@@ -116,7 +124,8 @@ class Exchange:
         client: The peer's address, or None.
     """
 
-    def __init__(self, service: Service, stream: Stream, request: Request) -> None:
+    def set_up(self, service: Service, stream: Stream, request: Request) -> None:
+        """Begin a life: in the place of ``__init__``, whose arguments cost more than its work."""
         self.service = service
         self.stream = stream
         self.request = request

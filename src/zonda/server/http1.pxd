@@ -1,6 +1,6 @@
 cimport cython
 
-from zonda.server.exchange cimport Exchange, Stream
+from zonda.server.exchange cimport Exchange, Runner, Stream
 from zonda.server.reactor.interface cimport Connection, FileSegment, Transport
 from zonda.server.reactor.wheel cimport Timer
 from zonda.server.service cimport Service
@@ -17,7 +17,7 @@ cdef class HTTP1Connection(Connection):
     cdef readonly Service service
     cdef readonly Transport transport
     cdef readonly str scheme
-    cdef readonly object exchange_class
+    cdef readonly Runner runner
     cdef readonly RequestParser parser
     cdef readonly HTTP1Stream stream
     cdef readonly Exchange exchange

@@ -15,9 +15,9 @@ only notes it, and ``_drive`` or the event loop goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from zonda.server.exchange import BODY_BUFFER, Exchange, Stream
+from zonda.server.exchange import BODY_BUFFER, Exchange, Runner, Stream
 from zonda.server.reactor.interface import HIGH_WATER, Connection, FileSegment, Transport
 from zonda.server.reactor.wheel import Timer
 from zonda.server.service import Service
@@ -71,12 +71,12 @@ class HTTP1Connection(Connection):
         service: Service,
         transport: Transport,
         scheme: str,
-        exchange_class: Callable[[Service, Stream, Request], Exchange],
+        runner: Runner,
     ) -> None:
         self.service = service
         self.transport = transport
         self.scheme = scheme
-        self.exchange_class = exchange_class
+        self.runner = runner
         self.parser = RequestParser(service.limits)
         self.stream = HTTP1Stream(self)
         self.exchange: Exchange | None = None
@@ -246,7 +246,7 @@ class HTTP1Connection(Connection):
         if service.limit_concurrency and service.in_flight >= service.limit_concurrency:
             self._reject(503, "more requests than --limit-concurrency allows", True)
             return
-        exchange = self.exchange_class(service, self.stream, request)
+        exchange = self.runner.open(service, self.stream, request)
         exchange.client = self.transport.client
         exchange.server = self.transport.server
         exchange.scheme = self.scheme

@@ -35,7 +35,7 @@ __all__ = ["Lifespan", "LifespanFailed", "LifespanProtocolError"]
 _LAST_WORDS = 5.0
 
 
-class LifespanFailed(Exception):  # noqa: N818 (the protocol's own word for it)
+class LifespanFailed(Exception):
     """The application did not start up. The message is the application's reason."""
 
 
@@ -78,6 +78,7 @@ class Lifespan:
     ) -> None:
         self.state = state
         self.context = contextvars.copy_context()
+        self._context = self.context.copy()  # the Task's own
         self._app = app
         self._mode = mode
         self._shutdown_timeout = shutdown_timeout
@@ -97,9 +98,8 @@ class Lifespan:
         """
         if self._mode == "off":
             return
-        context = self.context.copy()
         self._task = asyncio.get_running_loop().create_task(
-            self._run(), name="lifespan", context=context
+            self._run(), name="lifespan", context=self._context
         )
         self._task.add_done_callback(self._task_ended)
         try:
@@ -110,8 +110,6 @@ class Lifespan:
         if self._phase is _Phase.FAILED or (self._phase is _Phase.STARTING and self._mode == "on"):
             await self._end(self._task)
             raise LifespanFailed(self._reason or "the application gives no reason")
-        # A copy, so that what the Task sets while it serves does not reach requests.
-        self.context = context.copy()
 
     async def shutdown(self) -> None:
         """Tell the application that the server stops, and wait for it, at most the time limit.
@@ -135,6 +133,11 @@ class Lifespan:
                 )
         await self._end(self._task)
 
+    def abort(self) -> None:
+        """End the wait of `shutdown` now; the application is cancelled."""
+        if self._phase is _Phase.STOPPING:
+            self._answered.set()
+
     async def _run(self) -> None:
         scope: LifespanScope = {
             "type": "lifespan",
@@ -143,7 +146,7 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 (an application can raise anything)
+        except Exception as error:
             self._raised(error)
         else:
             self._returned()
@@ -152,13 +155,14 @@ class Lifespan:
         self._received += 1
         if self._received == 1:
             return {"type": "lifespan.startup"}
-        await self._stopping.wait()
-        if self._received > 2:
-            # There is nothing after shutdown. An application that loops over receive() without
-            # an end stands here; it has done all it will do.
-            self._idle.set()
-            await asyncio.get_running_loop().create_future()
-        return {"type": "lifespan.shutdown"}
+        if self._received == 2 and self._phase is not _Phase.FAILED:
+            await self._stopping.wait()
+            return {"type": "lifespan.shutdown"}
+        # There is nothing more to receive. An application that loops over receive() without an
+        # end stands here; it has done all that it will do.
+        self._idle.set()
+        nothing: asyncio.Future[LifespanReceiveEvent] = asyncio.get_running_loop().create_future()
+        return await nothing
 
     async def _send(self, message: LifespanSendEvent) -> None:
         kind = message.get("type")
@@ -170,7 +174,10 @@ class Lifespan:
             )
         self._phase = following
         reason = str(message.get("message", ""))
-        if following is _Phase.FAILED:
+        if following is _Phase.SERVING:
+            # A copy: what the Task sets from here on is not for requests.
+            self.context = self._context.copy()
+        elif following is _Phase.FAILED:
             self._reason = reason
         elif kind == "lifespan.shutdown.failed":
             logger.error("The application failed to shut down: %s", reason or "it gives no reason")

@@ -150,7 +150,7 @@ def _handler(formatter: str, stream: str) -> dict[str, str]:
     return {"class": "logging.StreamHandler", "formatter": formatter, "stream": stream}
 
 
-def _wants_colors(asked: bool | None, stream: IO[str] | None) -> bool:  # noqa: FBT001 (a setting)
+def _wants_colors(asked: bool | None, stream: IO[str] | None) -> bool:
     if asked is not None:
         return asked
     # https://no-color.org: any text that is not empty counts.

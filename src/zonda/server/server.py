@@ -12,7 +12,6 @@ process even when the event loop is stuck.
 import asyncio
 import contextlib
 import importlib
-import importlib.util
 import os
 import platform
 import signal
@@ -29,8 +28,9 @@ from zonda.server import logs
 from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.loading import check_application, load_application, load_environment
 from zonda.server.logs import logger
+from zonda.server.reactor import available
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.worker import Worker
+from zonda.server.worker import Worker, WorkerState
 
 __all__ = ["Server", "loop_factory", "serve"]
 
@@ -89,7 +89,9 @@ class Server:
             if not _build.compiled:
                 logger.warning(_PURE_WARNING)
             app = self._load()
-            self._worker = Worker(app, self.settings, self._listeners.sockets)
+            self._worker = Worker(
+                app, self.settings, self._listeners.sockets, control=self._worker_entered
+            )
             await self._worker.start()
         except BaseException:
             self._listeners.close()
@@ -190,10 +192,15 @@ class Server:
         if self._starting is not None:
             self._starting.cancel()
         elif self._worker is not None:
-            logger.info(
-                "Stopping: requests in progress have %g s to finish (CTRL+C again ends them now)",
-                self.settings.timeout_graceful_shutdown,
-            )
+            running = self._worker.service.in_flight
+            if running:
+                logger.info(
+                    "Stopping: %d requests in progress have %g s (CTRL+C again ends them now)",
+                    running,
+                    self.settings.timeout_graceful_shutdown,
+                )
+            else:
+                logger.info("Stopping")
             self._worker.drain()
 
     def _abort(self) -> None:
@@ -201,6 +208,11 @@ class Server:
             self._starting.cancel()
         elif self._worker is not None:
             self._worker.abort()
+
+    def _worker_entered(self, state: WorkerState) -> None:
+        """Close the sockets once they are not accepted from: clients are refused, not kept."""
+        if state is WorkerState.DRAINING and self._loop is not None:
+            self._loop.call_soon(self._listeners.close)  # after the worker has let go of them
 
     def _parent_gone(self) -> None:
         """Drain when the parent has closed its end, or has died."""
@@ -277,9 +289,13 @@ def _banner(settings: Settings) -> str:
 
 
 def _reactor_name(settings: Settings) -> str:
-    if settings.reactor != "auto":
-        return settings.reactor
-    return "epoll" if importlib.util.find_spec("zonda.server.reactor.epoll") else "asyncio"
+    names = available()
+    name = names[0] if settings.reactor == "auto" else settings.reactor
+    if name not in names:
+        raise SettingsError(
+            "reactor", "it needs Linux and the compiled build; leave the choice to auto", name
+        )
+    return name
 
 
 def loop_factory(settings: Settings) -> _LoopFactory:

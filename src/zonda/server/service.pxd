@@ -13,7 +13,7 @@ cdef class Service:
     cdef public object logger
     cdef public object context
     cdef public dict state
-    cdef public bint eager
+    cdef readonly dict task_arguments
     cdef public str root_path
     cdef public bytes raw_root_path
     cdef public object limits
@@ -27,7 +27,7 @@ cdef class Service:
     cdef public object on_connection_lost
     cdef DefaultFields _defaults
     cdef bint _dated
-    cdef double _date_until
+    cdef long long _dated_at
 
-    @cython.locals(now=double)
+    @cython.locals(now=cython.longlong)
     cpdef DefaultFields default_fields(self)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 from collections.abc import Callable
 from email.utils import formatdate
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from zonda.server.reactor.interface import Connection, Reactor
@@ -29,6 +29,7 @@ class Service:
         app: The application.
         context: What lifespan start-up left in its context variables: each exchange runs in a
             copy.
+        task_arguments: What each exchange's Task is made with; the context is set for each.
         state: The lifespan state: each exchange gets a shallow copy.
         connections: Every open connection.
         in_flight: How many exchanges have an application that has not returned.
@@ -47,7 +48,9 @@ class Service:
         self.logger = logging.getLogger("zonda")
         self.context: contextvars.Context = contextvars.copy_context()
         self.state: dict[str, Any] = {}
-        self.eager = settings.eager_tasks
+        self.task_arguments: dict[str, Any] = {"loop": self.loop, "context": None}
+        if settings.eager_tasks and sys.version_info >= (3, 12):
+            self.task_arguments["eager_start"] = True
         self.root_path = settings.root_path
         self.raw_root_path = settings.root_path.encode("utf-8")
         self.limits = Limits(
@@ -69,21 +72,19 @@ class Service:
         self.draining = False
         self.on_complete: Callable[[Exchange], None] | None = None
         self.on_connection_lost: Callable[[], None] | None = None
-        extra = "".join(f"{name}: {value}\r\n" for name, value in _pairs(settings.header))
         self._defaults = DefaultFields(
-            server=b"server: zonda\r\n" if settings.server_header else b"",
-            extra=extra.encode("latin-1"),
+            server=b"zonda" if settings.server_header else b"", extra=_pairs(settings.header)
         )
         self._dated = settings.date_header
-        self._date_until = 0.0
+        self._dated_at = 0
 
     def default_fields(self) -> DefaultFields:
         """What to add to a response now: the date is formatted once a second."""
         if self._dated:
-            now = time()
-            if not self._date_until - 1.0 <= now < self._date_until:
-                self._defaults.date = f"date: {formatdate(now, usegmt=True)}\r\n".encode("ascii")
-                self._date_until = float(int(now) + 1)
+            now = self.reactor.seconds()
+            if now != self._dated_at:
+                self._defaults.renew(formatdate(now, usegmt=True).encode("ascii"))
+                self._dated_at = now
         return self._defaults
 
     def refused(self, client: tuple[str, int] | None, status: int, reason: str) -> None:
@@ -93,9 +94,9 @@ class Service:
         self.logger.info("%s: %s: %s", peer, answer, reason)
 
 
-def _pairs(lines: tuple[str, ...]) -> list[tuple[str, str]]:
+def _pairs(lines: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
     pairs = []
     for line in lines:
         name, _, value = line.partition(":")
-        pairs.append((name.strip().lower(), value.strip()))
+        pairs.append((name.strip().lower().encode("ascii"), value.strip().encode("latin-1")))
     return pairs

@@ -140,7 +140,7 @@ class Flag:
             return self.read(value)
         raise ValueError(f"True or False is wanted, not {_a(value)}")
 
-    def write(self, value: bool) -> str:  # noqa: FBT001 (a value, not an option)
+    def write(self, value: bool) -> str:
         return "true" if value else "false"
 
 

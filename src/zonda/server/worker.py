@@ -18,7 +18,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from zonda.asgi.types import ASGIApp
-from zonda.server.asgi import ASGIExchange
+from zonda.server.asgi import ASGIRunner
 from zonda.server.exchange import Exchange
 from zonda.server.http1 import HTTP1Connection
 from zonda.server.lifespan import Lifespan
@@ -67,6 +67,7 @@ class Worker:
         self.settings = settings
         self._app = app
         self._sockets = listeners
+        self._runner = ASGIRunner()
         self._control = control
         self._listeners: list[Listener] = []
         self._full = False
@@ -142,7 +143,7 @@ class Worker:
 
     def _connect(self, transport: Transport) -> HTTP1Connection:
         service = self.service
-        connection = HTTP1Connection(service, transport, "http", ASGIExchange)
+        connection = HTTP1Connection(service, transport, "http", self._runner)
         limit = self.settings.limit_connections
         if limit and len(service.connections) >= limit and not self._full:
             self._full = True

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
 from zonda.asgi.types import ASGIApp
 from zonda.server.server import Server, loop_factory
 from zonda.server.settings import Settings
-from zonda.testing.child import ChildServer, LiveServerError
+from zonda.testing.child import ChildServer
+from zonda.testing.errors import LiveServerError
 
 __all__ = ["LiveServer", "LiveServerError"]
 
@@ -229,8 +230,8 @@ class _ThreadServer:
             self._ended.set_result(None)
 
     async def _serve(self) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
+        loop = asyncio.get_running_loop()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
         self._cancel = lambda: loop.is_closed() or loop.call_soon_threadsafe(task.cancel)
         await self._server.start()
         self._ready.set_result(self._server.urls)

@@ -18,6 +18,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSYS, EOPNOTSUPP, EINVAL, EPERM, EPROTO, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror, strlen
+from libc.time cimport time
 from posix.types cimport off_t
 
 from zonda.server.reactor.interface cimport Connection, FileSegment, Listener, Reactor, Transport
@@ -622,6 +623,9 @@ cdef class EpollReactor(Reactor):
         if self.epoll < 0:
             raise _os_error(errno)
         loop.add_reader(self.epoll, self._ready)
+
+    cpdef long long seconds(self) except -1:
+        return time(NULL)
 
     cdef void register(self, Source source, int fd, uint32_t interest) except *:
         cdef epoll_event event

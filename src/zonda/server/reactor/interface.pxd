@@ -41,4 +41,5 @@ cdef class Reactor:
     cdef readonly object loop
     cdef readonly TimerWheel wheel
     cdef list _scheduled
+    cpdef long long seconds(self) except -1
     cpdef schedule(self, Connection connection)

@@ -20,6 +20,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from time import time
 
 from zonda.server.reactor.wheel import TimerOwner, TimerWheel
 
@@ -215,6 +216,10 @@ class Reactor:
                 on after a pause.
         """
         raise NotImplementedError
+
+    def seconds(self) -> int:
+        """The wall clock, in whole seconds since the epoch."""
+        return int(time())
 
     def schedule(self, connection: Connection) -> None:
         """Call ``connection.resume()`` from the event loop: never nested in another call."""

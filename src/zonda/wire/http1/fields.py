@@ -56,12 +56,14 @@ class FieldTable:
 
     def __init__(self) -> None:
         self._names: list[bytes] = [b""] * _SLOTS
+        self._prefixes: list[bytes] = [b""] * _SLOTS
         ids = bytearray(_SLOTS)
         for number, name in enumerate(_NAMES, start=1):
             slot = self.hash(name, 0, len(name)) & (_SLOTS - 1)
             while self._names[slot]:
                 slot = (slot + 1) & (_SLOTS - 1)
             self._names[slot] = name
+            self._prefixes[slot] = b"\r\n" + name + b": "
             ids[slot] = min(number, OTHER)
         self._ids = bytes(ids)
 
@@ -91,6 +93,10 @@ class FieldTable:
     def name(self, slot: int) -> bytes:
         """The interned lower-case name in ``slot``."""
         return self._names[slot]
+
+    def prefix(self, slot: int) -> bytes:
+        """What a field line of that name begins with, the CRLF of the line before included."""
+        return self._prefixes[slot]
 
     def id(self, slot: int) -> int:
         """The id of the name in ``slot``: one of the constants above."""

@@ -88,7 +88,13 @@ FIELD_VALUE = _table(b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100)
 
 TARGET = _target()
 
-# unreserved, sub-delims, pct-encoded, and what an IP literal and a port add (RFC 3986 3.2.2).
-HOST = _table(_ALPHA + _DIGIT + b"-._~!$&'()*+,;=%:[]")
+# 1 for what a registered name or an IPv4 address has (RFC 3986 section 3.2.2: unreserved and
+# sub-delims), 2 for what percent-encoding, an IP literal and a port add.
+HOST = bytes(
+    max(plain, rare * 2)
+    for plain, rare in zip(
+        _table(_ALPHA + _DIGIT + b"-._~!$&'()*+,;="), _table(b"%:[]"), strict=True
+    )
+)
 
 HEX_DIGIT = _hex()

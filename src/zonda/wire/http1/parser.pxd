@@ -62,5 +62,9 @@ cdef class RequestParser:
     @cython.locals(data=bytes, pos=Py_ssize_t)
     cdef bint _read_chunk_end(self) except -1
 
-@cython.locals(octet=cython.uchar)
+@cython.locals(length=cython.longlong, i=Py_ssize_t, end=Py_ssize_t)
+cdef long long _read_length(bytes value) except -1
+@cython.locals(i=Py_ssize_t, end=Py_ssize_t)
 cdef bint _is_host(bytes value) except -1
+@cython.locals(i=Py_ssize_t, end=Py_ssize_t)
+cdef bint _is_port(bytes value, Py_ssize_t start) except -1

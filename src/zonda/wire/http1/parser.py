@@ -293,9 +293,11 @@ class RequestParser:
                     escaped = True
             pos += 1
         target_end = pos
-        end = data.find(b"\n", pos)
-        if end < 0:
-            return self._cut_off(start)
+        end = target_end + len(b" HTTP/1.1\r")
+        if end >= size or data[end] != _LF:
+            end = data.find(b"\n", pos)
+            if end < 0:
+                return self._cut_off(start)
         self._check_size(end + 1 - start)
         if target_end == target_start or data[target_end] != _SP:
             raise ProtocolError(400, "malformed request target")
@@ -358,7 +360,7 @@ class RequestParser:
             raise ProtocolError(400, "a target is a path, or an absolute http or https URI")
         hier, mark, query = rest.partition(b"?")
         authority, slash, path = hier.partition(b"/")
-        if not _is_host(authority) or not authority or authority.startswith(b":"):
+        if not authority or not _is_host(authority):
             raise ProtocolError(400, "malformed authority in the request target")
         self._authority = authority
         request.query_string = query
@@ -444,9 +446,7 @@ class RequestParser:
         elif known == CONTENT_LENGTH:
             if self._request.content_length >= 0:
                 raise ProtocolError(400, "more than one Content-Length field")
-            if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
-                raise ProtocolError(400, "malformed Content-Length")
-            self._request.content_length = int(value)
+            self._request.content_length = _read_length(value)
         elif known == TRANSFER_ENCODING:
             if self._coding is not None:
                 raise ProtocolError(400, "more than one Transfer-Encoding field")
@@ -610,28 +610,57 @@ def _field_fault(data: bytes, start: int, pos: int) -> str:
     return "malformed field name"
 
 
+def _read_length(value: bytes) -> int:
+    """1*DIGIT and nothing else (RFC 9110 section 8.6)."""
+    length = 0
+    i = 0
+    end = len(value)
+    while i < end and 0x30 <= value[i] <= 0x39:
+        length = length * 10 + value[i] - 0x30
+        i += 1
+    if i < end or not 0 < end <= _MAX_LENGTH_DIGITS:
+        raise ProtocolError(400, "malformed Content-Length")
+    return length
+
+
 def _is_host(value: bytes) -> bool:
     """Whether ``value`` is a uri-host with an optional port, or empty (RFC 9110 section 7.2)."""
+    end = len(value)
+    i = 0
+    while i < end and HOST_OCTET[value[i]] == 1:
+        i += 1
+    if i == end:
+        return True
+    if value[i] == _COLON and i > 0:
+        return _is_port(value, i + 1)
+    return _is_rare_host(value)
+
+
+def _is_port(value: bytes, start: int) -> bool:
+    """Whether what follows ``start`` is a port, or nothing."""
+    end = len(value)
+    i = start
+    while i < end and 0x30 <= value[i] <= 0x39:
+        i += 1
+    return i == end and end - start <= 5
+
+
+def _is_rare_host(value: bytes) -> bool:
+    """A uri-host that is an IP literal or has percent-encoded octets."""
     for octet in value:
         if not HOST_OCTET[octet]:
             return False
-    host = value
     if value.startswith(b"["):
-        literal, bracket, port = value.partition(b"]")
-        if not bracket or b"[" in literal[1:] or len(literal) < 3:
+        literal, bracket, port = value[1:].partition(b"]")
+        if not bracket or not literal or (port and not port.startswith(b":")):
             return False
-        if not all(octet in b"0123456789abcdefABCDEF:." for octet in literal[1:]):
-            return literal[1:2] in (b"v", b"V") and port[:1] in (b"", b":")
-        if port and not port.startswith(b":"):
-            return False
-        port = port[1:]
-    else:
-        if b"[" in value or b"]" in value:
-            return False
-        host, _, port = value.partition(b":")
-        if b"%" in host and not _escapes_are_whole(host):
-            return False
-    return not port or (port.isdigit() and len(port) <= 5)
+        address = all(octet in b"0123456789abcdefABCDEF:." for octet in literal)
+        future = literal[:1] in (b"v", b"V") and b"." in literal and b"[" not in literal
+        return (address or future) and _is_port(port, 1)
+    host, _, port = value.partition(b":")
+    if b"[" in value or b"]" in value or not host:
+        return False
+    return _escapes_are_whole(host) and _is_port(port, 0)
 
 
 def _escapes_are_whole(text: bytes) -> bool:

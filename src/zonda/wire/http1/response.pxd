@@ -7,13 +7,14 @@ cdef FieldTable KNOWN_FIELDS
 cdef int CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING
 cdef int _NO_BODY, _LENGTH, _CHUNKED, _CLOSED
 cdef list _LENGTH_LINES, _STATUS_LINES
-cdef bytes _CLOSE, _KEEP_ALIVE, _CHUNKED_LINE, _COLON, _CRLF, _LAST_CHUNK
+cdef bytes _CLOSE, _KEEP_ALIVE, _CHUNKED_LINE, _COLON, _CRLF, _LAST_CHUNK, _END_OF_HEAD
 cdef int _MAX_LENGTH_DIGITS
 
 cdef class DefaultFields:
-    cdef public bytes date
-    cdef public bytes server
-    cdef public bytes extra
+    cdef readonly bytes date
+    cdef readonly bytes server
+    cdef readonly bytes extra
+    cdef readonly bytes all
 
 cdef class ResponseEncoder:
     cdef public bint keep_alive
@@ -28,7 +29,7 @@ cdef class ResponseEncoder:
     @cython.locals(mark=Py_ssize_t)
     cpdef Py_ssize_t head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
     @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint, line=bytes,
-                   size=Py_ssize_t, known=int)
+                   size=Py_ssize_t, known=int, slot=Py_ssize_t)
     cdef Py_ssize_t _head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
     @cython.locals(size=Py_ssize_t, added=Py_ssize_t)
     cpdef Py_ssize_t data(self, list out, bytes data) except -1
@@ -39,6 +40,7 @@ cdef class ResponseEncoder:
 
 cdef bytes _length_line(long long length)
 
-@cython.locals(hashed=cython.uint, i=Py_ssize_t, end=Py_ssize_t, octet=cython.uchar, slot=Py_ssize_t, known=int)
-cdef int _check_field(bytes name, bytes value) except -1
+@cython.locals(hashed=cython.uint, i=Py_ssize_t, end=Py_ssize_t, octet=cython.uchar)
+cdef Py_ssize_t _check_field(bytes name, bytes value) except -2
+@cython.locals(length=cython.longlong, i=Py_ssize_t, end=Py_ssize_t)
 cdef long long _read_length(bytes value) except -1

@@ -40,12 +40,14 @@ _LENGTH = 1
 _CHUNKED = 2
 _CLOSED = 3
 
-_LENGTH_LINES = [b"content-length: %d\r\n" % number for number in range(2048)]
-_CLOSE = b"connection: close\r\n"
-_KEEP_ALIVE = b"connection: keep-alive\r\n"
-_CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
+# Inside a head each line carries the CRLF of the line before it: one part less to put together.
+_LENGTH_LINES = [b"\r\ncontent-length: %d" % number for number in range(2048)]
+_CLOSE = b"\r\nconnection: close"
+_KEEP_ALIVE = b"\r\nconnection: keep-alive"
+_CHUNKED_LINE = b"\r\ntransfer-encoding: chunked"
 _COLON = b": "
 _CRLF = b"\r\n"
+_END_OF_HEAD = b"\r\n\r\n"
 _LAST_CHUNK = b"0\r\n"
 _MAX_LENGTH_DIGITS = 18
 
@@ -53,7 +55,7 @@ _MAX_LENGTH_DIGITS = 18
 def _status_lines() -> list[bytes]:
     phrases = {status.value: status.phrase for status in HTTPStatus}
     return [
-        f"HTTP/1.1 {code} {phrases.get(code, '')}\r\n".encode() if code >= 100 else b""
+        f"HTTP/1.1 {code} {phrases.get(code, '')}".encode() if code >= 100 else b""
         for code in range(1000)
     ]
 
@@ -64,16 +66,21 @@ _STATUS_LINES = _status_lines()
 class DefaultFields:
     """Field lines that the server adds to every response that does not carry them itself.
 
-    Attributes:
-        date: The ``date`` line with its CRLF, renewed once a second; empty when turned off.
-        server: The ``server`` line with its CRLF; empty when turned off.
-        extra: Further lines, each with its CRLF, that are always added.
+    Args:
+        date: The value of ``date``; empty when turned off. See ``renew``.
+        server: The value of ``server``; empty when turned off.
+        extra: Further fields, always added.
     """
 
-    def __init__(self, date: bytes = b"", server: bytes = b"", extra: bytes = b"") -> None:
-        self.date = date
-        self.server = server
-        self.extra = extra
+    def __init__(self, date: bytes = b"", server: bytes = b"", extra: Fields = ()) -> None:
+        self.server = b"\r\nserver: " + server if server else b""
+        self.extra = b"".join(b"\r\n%b: %b" % field for field in extra)
+        self.renew(date)
+
+    def renew(self, date: bytes) -> None:
+        """Set the value of ``date``, which changes once a second."""
+        self.date = b"\r\ndate: " + date if date else b""
+        self.all = self.date + self.server + self.extra
 
 
 class ResponseEncoder:
@@ -141,8 +148,9 @@ class ResponseEncoder:
                 name = _as_bytes(name, "name")
             if type(value) is not bytes:
                 value = _as_bytes(value, "value")
-            known = _check_field(name, value)
-            if known != 0:
+            slot = _check_field(name, value)
+            known = 0 if slot < 0 else KNOWN_FIELDS.id(slot)
+            if 0 < known <= SERVER:
                 if known == CONTENT_LENGTH:
                     if declared >= 0:
                         raise ResponseError("more than one content-length: send one")
@@ -161,20 +169,23 @@ class ResponseEncoder:
                     has_date = True
                 elif known == SERVER:
                     has_server = True
-            out.append(name)
-            out.append(_COLON)
+            if slot >= 0:
+                out.append(KNOWN_FIELDS.prefix(slot))
+            else:
+                out.append(_CRLF)
+                out.append(name)
+                out.append(_COLON)
             out.append(value)
-            out.append(_CRLF)
             size += len(name) + len(value) + 4
-        if not has_date and defaults.date:
-            out.append(defaults.date)
-            size += len(defaults.date)
-        if not has_server and defaults.server:
-            out.append(defaults.server)
-            size += len(defaults.server)
-        if defaults.extra:
-            out.append(defaults.extra)
-            size += len(defaults.extra)
+        line = defaults.all
+        if has_date or has_server:
+            line = defaults.extra
+            if not has_date:
+                line = defaults.date + line
+            if not has_server:
+                line = defaults.server + line
+        out.append(line)
+        size += len(line)
 
         self._remaining = -1
         line = b""
@@ -209,8 +220,8 @@ class ResponseEncoder:
         elif self._http_10:
             out.append(_KEEP_ALIVE)
             size += len(_KEEP_ALIVE)
-        out.append(_CRLF)
-        return size + 2
+        out.append(_END_OF_HEAD)
+        return size + 4
 
     def data(self, out: list[bytes], data: bytes) -> int:
         """Append a piece of the body.
@@ -294,8 +305,8 @@ def encode_fields(fields: Fields) -> bytes:
     for name, value in fields:
         name = _as_bytes(name, "name")
         value = _as_bytes(value, "value")
-        known = _check_field(name, value)
-        if known in (CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION):
+        slot = _check_field(name, value)
+        if slot >= 0 and KNOWN_FIELDS.id(slot) in (CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION):
             raise ResponseError(f"{name!r} frames a message: it is not allowed here")
         lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)
@@ -303,13 +314,13 @@ def encode_fields(fields: Fields) -> bytes:
 
 def encode_interim(status: int, fields: Fields) -> bytes:
     """An informational response, such as 100 (Continue) or 103 (Early Hints)."""
-    return _STATUS_LINES[status] + encode_fields(fields) + _CRLF
+    return _STATUS_LINES[status] + _CRLF + encode_fields(fields) + _CRLF
 
 
 def _length_line(length: int) -> bytes:
     if length < 2048:
         return _LENGTH_LINES[length]
-    return b"content-length: %d\r\n" % length
+    return b"\r\ncontent-length: %d" % length
 
 
 def _length_error(declared: int, length: int) -> ResponseError:
@@ -331,7 +342,7 @@ def _check_field(name: bytes, value: bytes) -> int:
     """Refuse what could break out of its field (RFC 9110 section 5.5).
 
     Returns:
-        The id of a field that the codec acts on, else 0.
+        The name's slot in the table of known fields, or -1.
     """
     hashed = 0
     i = 0
@@ -350,15 +361,16 @@ def _check_field(name: bytes, value: bytes) -> int:
         if not FIELD_VALUE[value[i]]:
             raise ResponseError(f"the value of header {name!r} has a control character")
         i += 1
-    slot = KNOWN_FIELDS.find(name, 0, len(name), hashed)
-    if slot < 0:
-        return 0
-    known = KNOWN_FIELDS.id(slot)
-    return known if known <= SERVER else 0
+    return KNOWN_FIELDS.find(name, 0, len(name), hashed)
 
 
 def _read_length(value: bytes) -> int:
-    value = value.strip(b" \t")
-    if not value.isdigit() or len(value) > _MAX_LENGTH_DIGITS:
+    length = 0
+    i = 0
+    end = len(value)
+    while i < end and 0x30 <= value[i] <= 0x39:
+        length = length * 10 + value[i] - 0x30
+        i += 1
+    if i < end or not 0 < end <= _MAX_LENGTH_DIGITS:
         raise ResponseError(f"content-length {value!r} is not a number of bytes")
-    return int(value)
+    return length
