@@ -140,7 +140,7 @@ class ASGIExchange(Exchange):
             scope["raw_path"] = request.raw_path
         scope["query_string"] = request.query_string
         scope["headers"] = request.headers
-        scope["state"] = service.state.copy()
+        scope["state"] = service.state.copy() if service.state else {}
         scope["extensions"] = _EXTENSIONS.copy()
         return scope
 

@@ -147,6 +147,8 @@ class Lifespan:
         try:
             await self._app(scope, self._receive, self._send)
         except Exception as error:
+            if error.__traceback__ is not None:  # begin it in the application, not here
+                error.__traceback__ = error.__traceback__.tb_next
             self._raised(error)
         else:
             self._returned()

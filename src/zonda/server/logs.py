@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from zonda.server.settings import Settings, SettingsError
 
@@ -150,7 +150,11 @@ def _handler(formatter: str, stream: str) -> dict[str, str]:
     return {"class": "logging.StreamHandler", "formatter": formatter, "stream": stream}
 
 
-def _wants_colors(asked: bool | None, stream: IO[str] | None) -> bool:
+class _Terminal(Protocol):
+    def isatty(self) -> bool: ...
+
+
+def _wants_colors(asked: bool | None, stream: _Terminal | None) -> bool:
     if asked is not None:
         return asked
     # https://no-color.org: any text that is not empty counts.

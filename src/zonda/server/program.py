@@ -24,7 +24,7 @@ from zonda.server.settings import Settings, SettingsError
 __all__ = ["run_program"]
 
 _EXPECTED = (LifespanFailed, ListenError, LoadError, ReloadError, SettingsError)
-_THREADS_GRACE = 5.0  # seconds for the application's threads to end once the server is gone
+_THREADS_GRACE = 3.0  # seconds for the application's threads to end once the server is gone
 
 
 def run_program(target: str, settings: Settings, *, parent: int | None = None) -> int:

@@ -29,6 +29,7 @@ from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.loading import check_application, load_application, load_environment
 from zonda.server.logs import logger
 from zonda.server.reactor import available
+from zonda.server.reload import supervise
 from zonda.server.settings import Settings, SettingsError
 from zonda.server.worker import Worker, WorkerState
 
@@ -49,7 +50,7 @@ class Server:
     server drains, and CTRL+C is left to the parent.
 
     What goes wrong before it serves is raised: `SettingsError`, `LoadError`, `ListenError`,
-    `LifespanFailed`.
+    `LifespanFailed`, `ReloadError`.
     """
 
     def __init__(
@@ -85,10 +86,10 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._listeners = open_listeners(self.settings)
         try:
+            app = self._load()
             logger.info("%s serving %s", _banner(self.settings), self.name)
             if not _build.compiled:
                 logger.warning(_PURE_WARNING)
-            app = self._load()
             self._worker = Worker(
                 app, self.settings, self._listeners.sockets, control=self._worker_entered
             )
@@ -137,9 +138,14 @@ class Server:
 
     def run(self) -> None:
         """Serve in an event loop of its own until told to stop."""
-        if self.settings.reload:
-            raise SettingsError("reload", "only the command line can reload: zonda run --reload")
         logs.configure(self.settings)
+        if self.settings.reload:
+            if not isinstance(self._app, str):
+                raise SettingsError(
+                    "reload", "the application has to be given by name, such as 'app:app'"
+                )
+            supervise(self._app, self.settings)
+            return
         with asyncio.Runner(loop_factory=loop_factory(self.settings)) as runner:
             runner.run(self.serve())
 
@@ -182,8 +188,9 @@ class Server:
         )
 
     def _in_loop(self, action: Callable[[], None]) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(action)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed: everything has ended
+                self._loop.call_soon_threadsafe(action)
 
     def _drain(self) -> None:
         if self._drain_asked:

@@ -441,12 +441,6 @@ class Settings:
             found.append(InheritedAddress(self.fd))
         return tuple(found) or (TCPAddress(self.host, self.port),)
 
-    @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """The fields of `header`, as a response head has them."""
-        pairs = (field.split(": ", 1) for field in self.header)
-        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in pairs]
-
 
 @functools.cache
 def all_settings() -> dict[str, Setting]:

@@ -11,3 +11,5 @@ cdef class Request:
     cdef public bint chunked
     cdef public bint expects_continue
     cdef public bytes upgrade
+
+    cpdef set_up(self)

@@ -44,6 +44,10 @@ class Request:
     """
 
     def __init__(self) -> None:
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Set the attributes of an empty request: what ``__init__`` does, callable at C cost."""
         self.method = ""
         self.target = b""
         self.raw_path = b""

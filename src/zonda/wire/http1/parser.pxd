@@ -12,6 +12,7 @@ cdef int _REQUEST_LINE, _FIELDS, _BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _T
 cdef unsigned char _CR, _LF, _SP, _HTAB, _COLON, _SEMICOLON, _SLASH
 cdef int _MAX_LENGTH_DIGITS
 cdef dict _METHODS
+cdef bytes _GET
 cdef object END, NEED_DATA
 
 cdef class RequestParser:
@@ -41,7 +42,7 @@ cdef class RequestParser:
     cdef bint _refuse(self, Py_ssize_t start, int status, str reason) except -1
     @cython.locals(data=bytes, size=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, method_end=Py_ssize_t,
                    target_start=Py_ssize_t, target_end=Py_ssize_t, query=Py_ssize_t, end=Py_ssize_t,
-                   kind=cython.uchar, escaped=bint, request=Request, method=bytes, target=bytes, known=str)
+                   kind=cython.uchar, escaped=bint, request=Request, target=bytes)
     cdef bint _read_request_line(self) except -1
     cdef void _read_version(self, Request request, bytes text) except *
     cdef bint _read_other_form(self, Request request, bytes target) except -1
@@ -62,6 +63,7 @@ cdef class RequestParser:
     @cython.locals(data=bytes, pos=Py_ssize_t)
     cdef bint _read_chunk_end(self) except -1
 
+cdef str _read_method(bytes method)
 @cython.locals(length=cython.longlong, i=Py_ssize_t, end=Py_ssize_t)
 cdef long long _read_length(bytes value) except -1
 @cython.locals(i=Py_ssize_t, end=Py_ssize_t)

@@ -77,6 +77,7 @@ _HTAB = 0x09
 _COLON = 0x3A
 _SEMICOLON = 0x3B
 _SLASH = 0x2F
+_GET = b"GET"
 
 _MAX_LENGTH_DIGITS = 18  # what a signed 64-bit integer surely holds
 
@@ -301,17 +302,13 @@ class RequestParser:
         self._check_size(end + 1 - start)
         if target_end == target_start or data[target_end] != _SP:
             raise ProtocolError(400, "malformed request target")
-        request = Request()
+        request = Request.__new__(Request)
+        request.set_up()
         self._read_version(request, octets.cut(data, target_end + 1, end))
-        method = octets.cut(data, start, method_end)
-        known = _METHODS.get(method)
-        if known is None:
-            if len(method) > MAX_METHOD:
-                raise ProtocolError(501, f"method longer than {MAX_METHOD} bytes")
-            known = method.decode("ascii")
-            if known == "CONNECT":
-                raise ProtocolError(501, "CONNECT is not implemented: this is not a proxy")
-        request.method = known
+        if octets.match(data, start, method_end, _GET):
+            request.method = "GET"
+        else:
+            request.method = _read_method(octets.cut(data, start, method_end))
         target = octets.cut(data, target_start, target_end)
         request.target = target
         if data[target_start] == _SLASH:
@@ -595,6 +592,17 @@ class RequestParser:
         self._pos = pos + 2
         self._state = _CHUNK_SIZE
         return True
+
+
+def _read_method(method: bytes) -> str:
+    known = _METHODS.get(method)
+    if known is not None:
+        return known
+    if len(method) > MAX_METHOD:
+        raise ProtocolError(501, f"method longer than {MAX_METHOD} bytes")
+    if method == b"CONNECT":
+        raise ProtocolError(501, "CONNECT is not implemented: this is not a proxy")
+    return method.decode("ascii")
 
 
 def _field_fault(data: bytes, start: int, pos: int) -> str:
