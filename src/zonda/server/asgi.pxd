@@ -28,6 +28,7 @@ cdef class ASGIExchange(Exchange):
     cdef dict _scope(self)
     @cython.locals(service=Service)
     cpdef _returned(self, task)
+    cdef void _was_cancelled(self) except *
     cdef void _failed(self, error, traceback) except *
     @cython.locals(body=bytes)
     cpdef dict next_message(self)

@@ -155,14 +155,7 @@ class ASGIExchange(Exchange):
         try:
             task.result()
         except asyncio.CancelledError:
-            if not self.complete and not self.gone:
-                if not service.draining:
-                    service.logger.error(
-                        "the application was cancelled before it had answered: %s %s",
-                        self.request.method,
-                        self.request.path,
-                    )
-                self.break_off()
+            self._was_cancelled()
             return
         except BaseException as error:
             # The first frame is this one.
@@ -176,6 +169,17 @@ class ASGIExchange(Exchange):
                 self.request.path,
             )
             self.break_off()
+
+    def _was_cancelled(self) -> None:
+        if self.complete or self.gone:
+            return
+        if not self.service.draining:
+            self.service.logger.error(
+                "the application was cancelled before it had answered: %s %s",
+                self.request.method,
+                self.request.path,
+            )
+        self.break_off()
 
     def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, ClientDisconnected) and (self.gone or self._told):

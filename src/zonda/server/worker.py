@@ -236,4 +236,3 @@ def _log_exchange(exchange: Exchange) -> None:
         exchange.body_sent,
         perf_counter() - exchange.started_at if exchange.started_at else 0.0,
     )
-

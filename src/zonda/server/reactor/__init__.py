@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
+import importlib.util
 from typing import cast
 
 from zonda.server.reactor.interface import Reactor
+from zonda.server.reactor.portable import PortableReactor
 
 __all__ = ["available", "make_reactor"]
 
 
 def available() -> tuple[str, ...]:
     """The reactors that run in this install, best first."""
-    if sys.platform == "linux":
-        try:
-            importlib.import_module("zonda.server.reactor.epoll")
-        except ImportError:
-            return ("asyncio",)
-        return ("epoll", "asyncio")
-    return ("asyncio",)
+    if importlib.util.find_spec("zonda.server.reactor.epoll") is None:
+        return ("asyncio",)
+    return ("epoll", "asyncio")
 
 
 def make_reactor(name: str, loop: asyncio.AbstractEventLoop) -> Reactor:
@@ -44,6 +41,4 @@ def make_reactor(name: str, loop: asyncio.AbstractEventLoop) -> Reactor:
     if name == "epoll":
         module = importlib.import_module("zonda.server.reactor.epoll")
         return cast("Reactor", module.EpollReactor(loop))
-    from zonda.server.reactor.portable import PortableReactor
-
     return PortableReactor(loop)

@@ -18,7 +18,6 @@ from zonda.server.reactor.interface import (
     HIGH_WATER,
     LOW_WATER,
     Connection,
-    FileSegment,
     Listener,
     Reactor,
     Transport,

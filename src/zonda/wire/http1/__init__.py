@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from zonda.wire.events import END, NEED_DATA, Request
 from zonda.wire.http1.errors import ProtocolError, ResponseError
 from zonda.wire.http1.grammar import Limits
 from zonda.wire.http1.parser import RequestParser
-from zonda.wire.events import END, NEED_DATA, Request
 from zonda.wire.http1.response import (
     DefaultFields,
     ResponseEncoder,

@@ -10,7 +10,8 @@ Grammar, and the state that reads each part::
                        Content-Length above 0                           -> BODY
                        neither                                          -> COMPLETE
     BODY           Content-Length octets, in pieces as they come        -> COMPLETE
-    CHUNK_SIZE     1*HEXDIG [ chunk-ext ] CRLF                          -> CHUNK_DATA, or TRAILERS at 0
+    CHUNK_SIZE     1*HEXDIG [ chunk-ext ] CRLF                          -> CHUNK_DATA;
+                                                                           at 0 TRAILERS
     CHUNK_DATA     that many octets, in pieces as they come             -> CHUNK_END
     CHUNK_END      CRLF                                                 -> CHUNK_SIZE
     TRAILERS       *( field CRLF ) CRLF                                 -> COMPLETE
@@ -34,6 +35,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
+from zonda.wire.events import END, NEED_DATA, Request, Sentinel
 from zonda.wire.http1 import octets
 from zonda.wire.http1.errors import ProtocolError
 from zonda.wire.http1.fields import (
@@ -56,7 +58,6 @@ from zonda.wire.http1.grammar import (
     Limits,
 )
 from zonda.wire.http1.grammar import HOST as HOST_OCTET
-from zonda.wire.events import END, NEED_DATA, Request, Sentinel
 
 __all__ = ["RequestParser"]
 
@@ -495,8 +496,7 @@ class RequestParser:
     def _replace_host(self, request: Request) -> None:
         """Let the target's authority stand for Host (RFC 9112 section 3.2.2)."""
         fields = [field for field in request.headers if field[0] != b"host"]
-        assert self._authority is not None
-        fields.insert(0, (b"host", self._authority))
+        fields.insert(0, (b"host", self._authority or b""))
         request.headers = fields
 
     def _take_coding(self, request: Request) -> None:
@@ -505,9 +505,9 @@ class RequestParser:
             raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
         if request.content_length >= 0:
             raise ProtocolError(400, "both Content-Length and Transfer-Encoding")
-        if self._coding != b"chunked":
-            assert self._coding is not None
-            codings = [coding.strip(b" \t") for coding in self._coding.split(b",")]
+        coding = self._coding or b""
+        if coding != b"chunked":
+            codings = [each.strip(b" \t") for each in coding.split(b",")]
             if codings.count(b"chunked") > 1 or b"" in codings or codings.pop() != b"chunked":
                 raise ProtocolError(400, "chunked is not the last coding, applied once")
             raise ProtocolError(501, "a transfer coding other than chunked")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Any
 
 from zonda.wire.http1.errors import ResponseError
 from zonda.wire.http1.fields import (
@@ -108,7 +109,7 @@ class ResponseEncoder:
         self._http_10 = http_version == "1.0"
 
     def head(
-        self, out: list[bytes], status: int, fields: Fields, length: int, defaults: DefaultFields
+        self, out: list[Any], status: int, fields: Fields, length: int, defaults: DefaultFields
     ) -> int:
         """Append the head.
 
@@ -131,11 +132,11 @@ class ResponseEncoder:
             raise
 
     def _head(
-        self, out: list[bytes], status: int, fields: Fields, length: int, defaults: DefaultFields
+        self, out: list[Any], status: int, fields: Fields, length: int, defaults: DefaultFields
     ) -> int:
         if not 200 <= status <= 999:
             raise ResponseError(f"status {status} is not a final status: send 200 to 999")
-        bodiless = self._head_only or status == 204 or status == 304 or status == 205
+        bodiless = self._head_only or status in (204, 205, 304)
         declared = -1
         has_date = False
         has_server = False
@@ -223,7 +224,7 @@ class ResponseEncoder:
         out.append(_END_OF_HEAD)
         return size + 4
 
-    def data(self, out: list[bytes], data: bytes) -> int:
+    def data(self, out: list[Any], data: bytes) -> int:
         """Append a piece of the body.
 
         Raises:
@@ -236,7 +237,7 @@ class ResponseEncoder:
         out.append(data)
         return added + size + self.close_piece(out)
 
-    def open_piece(self, out: list[bytes], size: int) -> int:
+    def open_piece(self, out: list[Any], size: int) -> int:
         """Append what goes ahead of ``size`` octets of the body that the caller sends itself.
 
         ``size`` is above 0, and ``sends_body`` is true; ``close_piece`` follows.
@@ -259,14 +260,14 @@ class ResponseEncoder:
             return len(self._chunk_line)
         return 0
 
-    def close_piece(self, out: list[bytes]) -> int:
+    def close_piece(self, out: list[Any]) -> int:
         """Append what goes behind a piece of the body."""
         if self._mode == _CHUNKED:
             out.append(_CRLF)
             return 2
         return 0
 
-    def end(self, out: list[bytes], trailers: Fields | None = None) -> int:
+    def end(self, out: list[Any], trailers: Fields | None = None) -> int:
         """Append what ends the body: the last chunk and the trailer section, if chunked.
 
         Raises:

@@ -1,0 +1,18 @@
+"""Coverage-guided fuzzing of the HTTP/1 response code: ``fuzz/run http1_response``."""
+
+# pyright: reportMissingModuleSource=false, reportMissingImports=false
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+# What is imported in here reports which of its branches an input takes.
+with atheris.instrument_imports(include=["zonda.wire"]):
+    from fuzz.http1 import check_response
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, check_response)
+    atheris.Fuzz()
