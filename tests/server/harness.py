@@ -126,17 +126,21 @@ def answer(content: bytes = b"ok", status: int = 200, *fields: tuple[bytes, byte
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the method, the path and the body of the request."""
-    content = await read_body(receive)
+    try:
+        content = await read_body(receive)
+    except EOFError:
+        return
     await send(start())
     await send(body(f"{scope['method']} {scope['path']} ".encode() + content))
 
 
 async def read_body(receive: Receive) -> bytes:
-    """The whole body of a request."""
+    """The whole body of a request; EOFError if the client leaves before its end."""
     content = bytearray()
     while True:
         message = await receive()
-        assert message["type"] == "http.request", message
+        if message["type"] == "http.disconnect":
+            raise EOFError
         content += message["body"]
         if not message["more_body"]:
             return bytes(content)

@@ -15,18 +15,17 @@ import pytest
 from tests.server.harness import (
     CHUNKED,
     PATIENCE,
+    Client,
     Receive,
     Scope,
     Send,
     answer,
-    body,
     chunked,
     echo,
     in_loop,
     reactor_in_use,
     request,
     serving,
-    start,
     until,
 )
 
@@ -50,8 +49,7 @@ async def test_connections_above_the_limit_wait_and_are_served_later() -> None:
         assert "--limit-connections" in server.messages(logging.WARNING)[-1]
 
 
-async def _first_answered(clients: list) -> object:  # type: ignore[type-arg]
-    loop = asyncio.get_running_loop()
+async def _first_answered(clients: list[Client]) -> Client:
     async with asyncio.timeout(PATIENCE):
         while True:
             for client in clients:
@@ -62,7 +60,6 @@ async def _first_answered(clients: list) -> object:  # type: ignore[type-arg]
                 assert data.startswith(b"HTTP/1.1 200")
                 return client
             await asyncio.sleep(0.002)
-    del loop
 
 
 @in_loop
@@ -225,6 +222,25 @@ async def test_a_body_that_nobody_wants_is_read_to_a_limit_only() -> None:
             client.send_what_fits(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
             await asyncio.sleep(0.001)
         assert await asyncio.wait_for(rest, PATIENCE) == b""
+
+
+@in_loop
+async def test_a_long_body_in_chunks_that_nobody_wants_ends_the_connection() -> None:
+    gate = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await answer()(scope, receive, send)
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/", CHUNKED))
+        sending = asyncio.ensure_future(client.send(chunked(*[b"x" * 50_000] * 40)))
+        await until(lambda: server.service.in_flight)
+        gate.set()
+        assert (await client.read_response()).status == 200
+        await sending
+        await client.assert_closed()
 
 
 FEW_FILES = """

@@ -16,7 +16,7 @@ cdef class ASGIRunner(Runner):
 
 cdef class ASGIExchange(Exchange):
     cdef object _task
-    cdef int _budget
+    cdef int budget
 
     @cython.locals(service=Service, arguments=dict)
     cpdef begin(self)
@@ -32,25 +32,25 @@ cdef class ASGIExchange(Exchange):
     cdef void _failed(self, error, traceback) except *
     @cython.locals(body=bytes)
     cpdef dict next_message(self)
-    @cython.locals(kind=str)
-    cpdef handle(self, dict message)
+    @cython.locals(kind=str, message=dict)
+    cpdef handle(self, sent)
     @cython.locals(number=int)
     cdef void _send_open_file(self, dict message) except *
 
 @cython.freelist(32)
 cdef class ReceiveOperation:
-    cdef ASGIExchange _exchange
-    cdef object _waiter
-    cdef dict _message
+    cdef ASGIExchange exchange
+    cdef object waiter
+    cdef dict message
 
     @cython.locals(exchange=ASGIExchange)
     cdef bint _step(self) except -1
 
 @cython.freelist(32)
 cdef class SendOperation:
-    cdef ASGIExchange _exchange
-    cdef object _message
-    cdef object _waiter
+    cdef ASGIExchange exchange
+    cdef object message
+    cdef object waiter
 
     @cython.locals(exchange=ASGIExchange)
     cdef bint _step(self) except -1

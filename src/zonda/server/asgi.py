@@ -15,9 +15,9 @@ import asyncio
 import os
 import stat
 from asyncio import Task
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from types import CoroutineType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 from zonda.asgi.types import Message
 from zonda.server.awaitables import awaiting
@@ -70,19 +70,19 @@ class ASGIExchange(Exchange):
     """An exchange whose application is an ASGI callable."""
 
     _task: Task[None] | None
-    _budget: int
+    budget: int
 
     def begin(self) -> None:
         """Call the application, and run it until it first waits."""
         service = self.service
         self.begun = True
         self._task = None
-        self._budget = _BUDGET
+        self.budget = _BUDGET
         service.in_flight += 1
         try:
-            coroutine = service.app(self._scope(), self.receive, self.send)
-            if type(coroutine) is not CoroutineType and not asyncio.iscoroutine(coroutine):
-                coroutine = awaiting(coroutine)
+            coroutine: Any = service.app(self._scope(), self.receive, self.send)
+            if type(coroutine) is not CoroutineType:
+                coroutine = _as_coroutine(coroutine)
             # One dictionary of arguments for all: making one for each Task costs as much again
             # as starting it. Exchanges do not begin within each other.
             arguments = service.task_arguments
@@ -107,16 +107,16 @@ class ASGIExchange(Exchange):
     def receive(self) -> ReceiveOperation:
         """What the application calls as ``receive``."""
         operation = ReceiveOperation.__new__(ReceiveOperation)
-        operation._exchange = self
-        operation._waiter = None
+        operation.exchange = self
+        operation.waiter = None
         return operation
 
     def send(self, message: Message) -> SendOperation:
         """What the application calls as ``send``."""
         operation = SendOperation.__new__(SendOperation)
-        operation._exchange = self
-        operation._message = message
-        operation._waiter = None
+        operation.exchange = self
+        operation.message = message
+        operation.waiter = None
         return operation
 
     def _scope(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class ASGIExchange(Exchange):
             # The first frame is this one.
             self._failed(error, error.__traceback__.tb_next if error.__traceback__ else None)
             return
-        if self._phase != _COMPLETE and not self.gone and not self._told:
+        if self.phase != _COMPLETE and not self.gone and not self._told:
             service.logger.error(
                 "the application returned before %s: %s %s",
                 "its response was complete" if self.head_sent else "it had answered",
@@ -197,7 +197,7 @@ class ASGIExchange(Exchange):
     def next_message(self) -> dict[str, Any] | None:
         """The message that ``receive`` gives now, or None if it has to wait."""
         body = None
-        if self._phase != _COMPLETE and (not self.gone or self._body_complete):
+        if self.phase != _COMPLETE and (not self.gone or self._body_complete):
             body = self.next_body()
         if body is not None:
             return {
@@ -205,12 +205,12 @@ class ASGIExchange(Exchange):
                 "body": body,
                 "more_body": not self._body_delivered,
             }
-        if self.gone or self._left or self._phase == _COMPLETE:
+        if self.gone or self._left or self.phase == _COMPLETE:
             self._told = True
             return {"type": "http.disconnect"}
         return None
 
-    def handle(self, message: dict[str, Any]) -> None:
+    def handle(self, sent: Mapping[str, Any]) -> None:
         """Do what the application asks for with ``send``.
 
         Raises:
@@ -218,8 +218,9 @@ class ASGIExchange(Exchange):
             RuntimeError: The message is not expected now, or malformed.
             ResponseError: The response cannot be put on the wire.
         """
+        message: Any = sent if type(sent) is dict else dict(sent)
         kind = message["type"]
-        if self.gone or (self._told and self._phase != _COMPLETE):
+        if self.gone or (self._told and self.phase != _COMPLETE):
             raise ClientDisconnected("the client has left")
         if kind == "http.response.body":
             body = message.get("body", b"")
@@ -271,9 +272,9 @@ class ASGIExchange(Exchange):
 class ReceiveOperation:
     """What ``receive()`` returns: awaited, it gives the next message."""
 
-    _exchange: ASGIExchange
-    _waiter: asyncio.Future[None] | None
-    _message: dict[str, Any] | None
+    exchange: ASGIExchange
+    waiter: asyncio.Future[None] | None
+    message: dict[str, Any] | None
 
     def __await__(self) -> ReceiveOperation:
         return self
@@ -283,8 +284,8 @@ class ReceiveOperation:
 
     def __next__(self) -> Any:
         if self._step():
-            raise StopIteration(self._message)
-        return self._waiter
+            raise StopIteration(self.message)
+        return self.waiter
 
     def send(self, value: object) -> Any:
         """Go on, as a coroutine does; ``value`` is ignored."""
@@ -292,35 +293,35 @@ class ReceiveOperation:
 
     def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
         """Stop waiting, as a coroutine does when an exception is thrown into it."""
-        self._waiter = None
+        self.waiter = None
         raise error if value is None else value
 
     def close(self) -> None:
         """Stop waiting. No message is lost."""
-        self._waiter = None
+        self.waiter = None
 
     def _step(self) -> bool:
-        exchange = self._exchange
-        exchange._budget -= 1
-        if exchange._budget <= 0:
-            exchange._budget = _BUDGET
-            self._waiter = None
+        exchange = self.exchange
+        exchange.budget -= 1
+        if exchange.budget <= 0:
+            exchange.budget = _BUDGET
+            self.waiter = None
             return False
-        self._message = exchange.next_message()
-        if self._message is not None:
+        self.message = exchange.next_message()
+        if self.message is not None:
             return True
-        exchange._budget = _BUDGET
-        self._waiter = exchange.wait_for_body()
-        self._waiter._asyncio_future_blocking = True
+        exchange.budget = _BUDGET
+        self.waiter = exchange.wait_for_body()
+        self.waiter._asyncio_future_blocking = True
         return False
 
 
 class SendOperation:
     """What ``send(message)`` returns: awaited, it is done when the next message may be sent."""
 
-    _exchange: ASGIExchange
-    _message: Any
-    _waiter: asyncio.Future[None] | None
+    exchange: ASGIExchange
+    message: Any
+    waiter: asyncio.Future[None] | None
 
     def __await__(self) -> SendOperation:
         return self
@@ -331,7 +332,7 @@ class SendOperation:
     def __next__(self) -> Any:
         if self._step():
             raise StopIteration
-        return self._waiter
+        return self.waiter
 
     def send(self, value: object) -> Any:
         """Go on, as a coroutine does; ``value`` is ignored."""
@@ -339,43 +340,49 @@ class SendOperation:
 
     def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
         """Stop waiting, as a coroutine does when an exception is thrown into it."""
-        self._waiter = None
+        self.waiter = None
         raise error if value is None else value
 
     def close(self) -> None:
         """Stop waiting. What was handed over is sent all the same."""
-        self._waiter = None
+        self.waiter = None
 
     def _step(self) -> bool:
-        exchange = self._exchange
-        message = self._message
+        exchange = self.exchange
+        message = self.message
         if message is not None:
-            self._message = None
-            exchange.handle(message if type(message) is dict else dict(message))
-            if exchange._phase == _COMPLETE:
+            self.message = None
+            exchange.handle(message)
+            if exchange.phase == _COMPLETE:
                 return True
         elif exchange.gone:
             raise ClientDisconnected("the client has left")
         if exchange.stream.is_blocked():
-            exchange._budget = _BUDGET
-            self._waiter = exchange.wait_until_writable()
-            self._waiter._asyncio_future_blocking = True
+            exchange.budget = _BUDGET
+            self.waiter = exchange.wait_until_writable()
+            self.waiter._asyncio_future_blocking = True
             return False
-        exchange._budget -= 1
-        if exchange._budget <= 0:
-            exchange._budget = _BUDGET
-            self._waiter = None
+        exchange.budget -= 1
+        if exchange.budget <= 0:
+            exchange.budget = _BUDGET
+            self.waiter = None
             return False
         return True
 
 
-Coroutine.register(ReceiveOperation)
-Coroutine.register(SendOperation)
+# An abstract base class at run time, whatever a type checker makes of it.
+Coroutine.register(ReceiveOperation)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+Coroutine.register(SendOperation)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def _as_coroutine(awaitable: Any) -> Any:
+    """What a Task can run, of what an application has returned."""
+    return awaitable if asyncio.iscoroutine(awaitable) else awaiting(awaitable)
 
 
 def _as_bytes(body: object) -> bytes:
     if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(body)
+        return bytes(cast("bytes", body))
     raise RuntimeError(f"a response body is bytes, not {type(body).__name__}: encode it first")
 
 

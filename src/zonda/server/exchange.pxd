@@ -34,7 +34,7 @@ cdef class Exchange:
     cdef public bint begun
     cdef readonly bint gone
     cdef readonly Py_ssize_t buffered
-    cdef int _phase
+    cdef readonly int phase
     cdef object _fields
     cdef bint _trailers_follow
     cdef list _trailers

@@ -120,6 +120,7 @@ class Exchange:
         started_at: ``perf_counter()`` when the head was complete, 0.0 if nobody will ask.
         begun: Whether the application has been called.
         gone: Whether the client has left.
+        phase: How far the response has come; see above.
         buffered: Bytes of the request's body that wait for the application, with an overhead.
         client: The peer's address, or None.
     """
@@ -138,7 +139,7 @@ class Exchange:
         self.begun = False
         self.gone = False
         self.buffered = 0
-        self._phase = _START
+        self.phase = _START
         self._fields: Fields = ()
         self._trailers_follow = False
         self._trailers: list[tuple[bytes, bytes]] | None = None
@@ -194,7 +195,7 @@ class Exchange:
             self._wake_receivers()
         if self._senders is not None:
             self.writable()
-        if self.begun and self._phase != _COMPLETE:
+        if self.begun and self.phase != _COMPLETE:
             self._ended()
 
     def writable(self) -> None:
@@ -209,27 +210,27 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether the whole response has been handed to the stream."""
-        return self._phase == _COMPLETE
+        return self.phase == _COMPLETE
 
     @property
     def head_sent(self) -> bool:
         """Whether any of the response has been handed to the stream."""
-        return self._phase >= _BODY
+        return self.phase >= _BODY
 
     # For the runner
 
     def start(self, status: int, fields: Fields, trailers: bool) -> None:
         """Start the response. Nothing is written before its first piece."""
-        if self._phase != _START:
+        if self.phase != _START:
             raise self._out_of_order("http.response.start")
         self.status = status
         self._fields = fields
         self._trailers_follow = trailers
-        self._phase = _HEAD
+        self.phase = _HEAD
 
     def write(self, data: bytes, more: bool) -> None:
         """Send a piece of the body; ``more`` says that another follows."""
-        phase = self._phase
+        phase = self.phase
         if phase != _BODY:
             if phase != _HEAD:
                 raise self._out_of_order("http.response.body")
@@ -240,24 +241,24 @@ class Exchange:
             self.stream.write_data(data, False)
         elif self._trailers_follow:
             self.stream.write_data(data, False)
-            self._phase = _TRAILERS
+            self.phase = _TRAILERS
         else:
-            self._phase = _COMPLETE
+            self.phase = _COMPLETE
             self._end_of_data(data)
 
     def _end_of_data(self, data: bytes) -> None:
         try:
             self.stream.write_data(data, True)
         except BaseException:
-            self._phase = _BODY  # not complete after all: the runner breaks it off
+            self.phase = _BODY  # not complete after all: the runner breaks it off
             raise
         self._ended()
 
     def write_file(self, segment: FileSegment, more: bool) -> None:
         """Send part of a file as a piece of the body. The segment is closed in any case."""
         try:
-            if self._phase != _BODY:
-                if self._phase != _HEAD:
+            if self.phase != _BODY:
+                if self.phase != _HEAD:
                     raise self._out_of_order("a file")
                 whole = not more and not self._trailers_follow
                 self._send_head(segment.remaining if whole else -1)
@@ -268,14 +269,14 @@ class Exchange:
         end = not more and not self._trailers_follow
         self.stream.write_file(segment, end)
         if end:
-            self._phase = _COMPLETE
+            self.phase = _COMPLETE
             self._ended()
         elif not more:
-            self._phase = _TRAILERS
+            self.phase = _TRAILERS
 
     def write_trailers(self, fields: Fields, more: bool) -> None:
         """Send trailer fields; ``more`` says that others follow."""
-        if self._phase != _TRAILERS:
+        if self.phase != _TRAILERS:
             raise self._out_of_order("http.response.trailers")
         if self._trailers is None:
             self._trailers = []
@@ -284,24 +285,24 @@ class Exchange:
         if not more:
             wanted = self._trailers if self._accepts_trailers() else []
             self.stream.write_trailers(wanted)
-            self._phase = _COMPLETE
+            self.phase = _COMPLETE
             self._ended()
 
     def write_interim(self, status: int, fields: Fields) -> None:
         """Send an informational response, if it is not too late for one."""
-        if self._phase > _BODY:
+        if self.phase > _BODY:
             raise self._out_of_order("http.response.early_hint")
-        if self._phase < _BODY:
+        if self.phase < _BODY:
             self.stream.write_interim(status, fields)
 
     def break_off(self) -> None:
         """End a response that cannot be completed: with 500 if nothing was sent, else visibly."""
-        if self.gone or self._phase == _COMPLETE:
+        if self.gone or self.phase == _COMPLETE:
             return
-        if self._phase >= _BODY:
+        if self.phase >= _BODY:
             self.stream.reset()
             return
-        self._phase = _START
+        self.phase = _START
         body = b"Internal Server Error"
         self.start(500, [(b"content-type", b"text/plain; charset=utf-8")], False)
         self.write(body, False)
@@ -345,9 +346,9 @@ class Exchange:
         try:
             self.stream.write_head(self.status, fields, length)
         except BaseException:
-            self._phase = _START
+            self.phase = _START
             raise
-        self._phase = _BODY
+        self.phase = _BODY
 
     def _ended(self) -> None:
         """The response is complete, or never will be: tell whoever counts."""
@@ -372,7 +373,7 @@ class Exchange:
         return False
 
     def _out_of_order(self, what: str) -> RuntimeError:
-        return RuntimeError(f"{what} was not expected: {_EXPECTED[self._phase]}")
+        return RuntimeError(f"{what} was not expected: {_EXPECTED[self.phase]}")
 
 
 def _with(

@@ -12,6 +12,7 @@ cdef int _OPEN, _CLOSING, _CLOSED, _READ_TIMER, _WRITE_TIMER
 cdef Py_ssize_t HIGH_WATER, BODY_BUFFER, READ_AHEAD, DISCARD_LIMIT
 cdef int REQUESTS_A_TURN, DRAIN_TICKS
 cdef object END, NEED_DATA
+cdef unsigned char _SLASH
 
 cdef class HTTP1Connection(Connection):
     cdef readonly Service service
@@ -34,6 +35,7 @@ cdef class HTTP1Connection(Connection):
     cdef void _drive_on(self) except *
     @cython.locals(service=Service, exchange=Exchange)
     cdef void _open_exchange(self, Request request) except *
+    cdef bint _is_misdirected(self, Request request) except -1
     cdef bint _take_body(self, Exchange exchange, bytes piece) except -1
     cdef void _await_head(self) except *
     @cython.locals(service=Service)

@@ -36,6 +36,8 @@ _CLOSED = 2
 _READ_TIMER = 0
 _WRITE_TIMER = 1
 
+_SLASH = 0x2F
+
 READ_AHEAD = 65_536
 """Bytes of pipelined requests kept unparsed; beyond it the peer is not read from."""
 
@@ -54,6 +56,7 @@ _STATUS_TEXT = {
     413: b"Content Too Large",
     414: b"URI Too Long",
     417: b"Expectation Failed",
+    421: b"Misdirected Request",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
     503: b"Service Unavailable",
@@ -246,12 +249,19 @@ class HTTP1Connection(Connection):
         if service.limit_concurrency and service.in_flight >= service.limit_concurrency:
             self._reject(503, "more requests than --limit-concurrency allows", True)
             return
+        if request.target[0] != _SLASH and self._is_misdirected(request):
+            # Not for this connection (RFC 9110 section 7.4).
+            self._reject(421, "an https target on a connection without TLS")
+            return
         exchange = self.runner.open(service, self.stream, request)
         exchange.client = self.transport.client
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
         self.exchange = exchange
         self.stream.begin(request)
+
+    def _is_misdirected(self, request: Request) -> bool:
+        return self.scheme == "http" and request.target.lower().startswith(b"https:")
 
     def _take_body(self, exchange: Exchange, piece: bytes) -> bool:
         """Keep a piece of the body, or drop it. False when no more should be parsed now."""

@@ -95,7 +95,7 @@ class Service:
 
 
 def _pairs(lines: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
-    pairs = []
+    pairs: list[tuple[bytes, bytes]] = []
     for line in lines:
         name, _, value = line.partition(":")
         pairs.append((name.strip().lower().encode("ascii"), value.strip().encode("latin-1")))

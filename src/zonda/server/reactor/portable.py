@@ -119,8 +119,12 @@ class PortableTransport(Transport):
         if not self.closed:
             self.flush()
             self._count()
-            if not self.closed and self.queued <= LOW_WATER and self.connection is not None:
+            if self._is_open() and self.queued <= LOW_WATER and self.connection is not None:
                 self.connection.flushed()
+
+    def _is_open(self) -> bool:
+        """``not closed``, asked again after a call that may have closed."""
+        return not self.closed
 
     def flush(self) -> None:
         """Hand the queue to asyncio, which keeps what the socket does not take."""
@@ -182,7 +186,7 @@ class PortableTransport(Transport):
                     continue
                 size = min(part.remaining, _FILE_PART)
                 data = await loop.run_in_executor(None, _read, part.fd, part.offset, size)
-                if self.closed or self._transport is None:
+                if not self._is_open() or self._transport is None:
                     return
                 if not data:
                     raise OSError(f"a file became {part.remaining} bytes shorter while it was sent")

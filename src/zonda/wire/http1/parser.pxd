@@ -12,7 +12,7 @@ cdef int _REQUEST_LINE, _FIELDS, _BODY, _CHUNK_SIZE, _CHUNK_DATA, _CHUNK_END, _T
 cdef unsigned char _CR, _LF, _SP, _HTAB, _COLON, _SEMICOLON, _SLASH
 cdef int _MAX_LENGTH_DIGITS
 cdef dict _METHODS
-cdef bytes _GET
+cdef bytes _GET, _HTTP_11
 cdef object END, NEED_DATA
 
 cdef class RequestParser:

@@ -79,6 +79,7 @@ _COLON = 0x3A
 _SEMICOLON = 0x3B
 _SLASH = 0x2F
 _GET = b"GET"
+_HTTP_11 = b"HTTP/1.1\r\n"
 
 _MAX_LENGTH_DIGITS = 18  # what a signed 64-bit integer surely holds
 
@@ -182,6 +183,7 @@ class RequestParser:
             return self._next_event()
         except ProtocolError:
             self._state = _FAILED
+            self.take_unread()
             raise
 
     def next_request(self) -> None:
@@ -296,7 +298,7 @@ class RequestParser:
             pos += 1
         target_end = pos
         end = target_end + len(b" HTTP/1.1\r")
-        if end >= size or data[end] != _LF:
+        if end >= size or not octets.match(data, target_end + 1, end + 1, _HTTP_11):
             end = data.find(b"\n", pos)
             if end < 0:
                 return self._cut_off(start)
@@ -392,6 +394,7 @@ class RequestParser:
                     if pos + 1 == size:
                         return self._cut_off(start)
                     if data[pos + 1] == _LF:
+                        self._check_size(2)
                         self._pos = pos + 2
                         return True
                 return self._refuse(start, 400, _field_fault(data, start, pos))
@@ -465,7 +468,7 @@ class RequestParser:
                 if value.lower() != b"100-continue":
                     raise ProtocolError(417, "an expectation other than 100-continue")
                 self._request.expects_continue = True
-        else:
+        elif self._request.http_version != "1.0":
             self._request.upgrade = value
 
     def _finish_head(self) -> Request:
@@ -664,7 +667,7 @@ def _is_rare_host(value: bytes) -> bool:
             return False
         address = all(octet in b"0123456789abcdefABCDEF:." for octet in literal)
         future = literal[:1] in (b"v", b"V") and b"." in literal and b"[" not in literal
-        return (address or future) and _is_port(port, 1)
+        return (address or future) and _is_port(port[1:], 0)
     host, _, port = value.partition(b":")
     if b"[" in value or b"]" in value or not host:
         return False

@@ -4,10 +4,10 @@ from zonda.wire.http1.fields cimport FieldTable
 
 cdef bytes TOKEN, FIELD_VALUE
 cdef FieldTable KNOWN_FIELDS
-cdef int CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING
+cdef int CONNECTION, CONTENT_LENGTH, DATE, SERVER, TRANSFER_ENCODING, UPGRADE
 cdef int _NO_BODY, _LENGTH, _CHUNKED, _CLOSED
 cdef list _LENGTH_LINES, _STATUS_LINES
-cdef bytes _CLOSE, _KEEP_ALIVE, _CHUNKED_LINE, _COLON, _CRLF, _LAST_CHUNK, _END_OF_HEAD
+cdef bytes _CLOSE, _KEEP_ALIVE, _CHUNKED_LINE, _COLON, _CRLF, _LAST_CHUNK, _END_OF_HEAD, _UPGRADE_CLOSE, _UPGRADE_KEEP_ALIVE
 cdef int _MAX_LENGTH_DIGITS
 
 cdef class DefaultFields:
@@ -28,7 +28,7 @@ cdef class ResponseEncoder:
     cpdef start(self, str method, str http_version, bint keep_alive)
     @cython.locals(mark=Py_ssize_t)
     cpdef Py_ssize_t head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
-    @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint, line=bytes,
+    @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint, has_upgrade=bint, line=bytes,
                    size=Py_ssize_t, known=int, slot=Py_ssize_t)
     cdef Py_ssize_t _head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
     @cython.locals(size=Py_ssize_t, added=Py_ssize_t)

@@ -29,6 +29,7 @@ from zonda.wire.http1.fields import (
     KNOWN_FIELDS,
     SERVER,
     TRANSFER_ENCODING,
+    UPGRADE,
 )
 from zonda.wire.http1.grammar import FIELD_VALUE, TOKEN
 
@@ -45,6 +46,8 @@ _CLOSED = 3
 _LENGTH_LINES = [b"\r\ncontent-length: %d" % number for number in range(2048)]
 _CLOSE = b"\r\nconnection: close"
 _KEEP_ALIVE = b"\r\nconnection: keep-alive"
+_UPGRADE_CLOSE = b"\r\nconnection: upgrade, close"
+_UPGRADE_KEEP_ALIVE = b"\r\nconnection: upgrade, keep-alive"
 _CHUNKED_LINE = b"\r\ntransfer-encoding: chunked"
 _COLON = b": "
 _CRLF = b"\r\n"
@@ -140,6 +143,7 @@ class ResponseEncoder:
         declared = -1
         has_date = False
         has_server = False
+        has_upgrade = False
         line = _STATUS_LINES[status]
         out.append(line)
         size = len(line)
@@ -161,11 +165,13 @@ class ResponseEncoder:
                     if bodiless and status == 205:
                         continue
                 elif known == CONNECTION:
-                    if b"close" in value.lower():
+                    if _has_option(value, b"close"):
                         self.keep_alive = False
                     continue
                 elif known == TRANSFER_ENCODING:
                     continue
+                elif known == UPGRADE:
+                    has_upgrade = True
                 elif known == DATE:
                     has_date = True
                 elif known == SERVER:
@@ -215,7 +221,12 @@ class ResponseEncoder:
         if line:
             out.append(line)
             size += len(line)
-        if not self.keep_alive:
+        if has_upgrade:
+            # A sender of Upgrade names it in Connection (RFC 9110 section 7.8).
+            line = _UPGRADE_KEEP_ALIVE if self.keep_alive else _UPGRADE_CLOSE
+            out.append(line)
+            size += len(line)
+        elif not self.keep_alive:
             out.append(_CLOSE)
             size += len(_CLOSE)
         elif self._http_10:
@@ -302,7 +313,7 @@ def encode_fields(fields: Fields) -> bytes:
     Raises:
         ResponseError: A name or a value has an octet that may not stand there.
     """
-    lines = []
+    lines: list[bytes] = []
     for name, value in fields:
         name = _as_bytes(name, "name")
         value = _as_bytes(value, "value")
@@ -329,6 +340,11 @@ def _length_error(declared: int, length: int) -> ResponseError:
         f"the body has {length} bytes and its content-length says {declared}: "
         "send the right content-length, or none"
     )
+
+
+def _has_option(value: bytes, option: bytes) -> bool:
+    """Whether a Connection field's value has ``option`` (RFC 9110 section 7.6.1)."""
+    return option in [each.strip() for each in value.lower().split(b",")]
 
 
 def _as_bytes(value: object, part: str) -> bytes:
