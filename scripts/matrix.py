@@ -3,6 +3,7 @@
     python3 scripts/matrix.py [--python 3.13] [--build pure] [--jobs 2] [PYTEST ARGUMENT...]
 
 Runs each row of the matrix whose Python is found, says which it skipped, and ends with the total.
+The reports of each row stay in .venv/reports.
 What it does not know goes to pytest: ``scripts/matrix.py --python 3.11 tests/wire -k chunked``.
 """
 
@@ -25,6 +26,10 @@ from environment import ROOT, VENVS, UnavailableError, find_python, prepare, tab
 
 PYTHONS = ("3.11", "3.13")
 TIME_LIMIT = 15 * 60  # seconds for one row, after which it has failed
+
+# Each is the leader of a process group with its test servers in it, which thus end with it; and
+# which a terminal's Ctrl-C does not reach.
+RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def rows_for(python: str) -> list[Row]:
 
 
 def run_row(row: Row, pytest_arguments: Sequence[str], *, shown: bool) -> Outcome:
-    """Run one row; its output goes to the terminal, or where rows run side by side to a file."""
+    """Run one row; its output is shown as it comes, or where rows run side by side at its end."""
     environment = table()[f"{row.python}-{row.build}"]
     variables = {
         name: value for name, value in environment.variables().items() if name[:6] != "ZONDA_"
@@ -91,14 +96,31 @@ def run_row(row: Row, pytest_arguments: Sequence[str], *, shown: bool) -> Outcom
     if not row.apps:
         command += ["--ignore=tests/apps"]
     command += pytest_arguments
-    print(f"\n==== {row.name}{' with apps' if row.apps else ''}", flush=True)
+    # The newline is part of the text: two rows may print at once.
+    print(f"==== {row.name}{' with apps' if row.apps else ''}: started\n", end="", flush=True)
     started = time.monotonic()
     with (reports / f"{row.name}.txt").open("w") as log:
         remark = _run_bounded(command, variables, None if shown else log)
     seconds = time.monotonic() - started
     if not shown:
-        print(f"\n==== {row.name}\n{Path(log.name).read_text()}", flush=True)
+        print(f"\n==== {row.name}: ended\n{Path(log.name).read_text()}", flush=True)
     return _read_report(report, seconds, remark)
+
+
+def run_rows(rows: Sequence[Row], jobs: int, pytest_arguments: Sequence[str]) -> dict[str, Outcome]:
+    """Run all rows, some at a time; interrupted, end those that run and start no other."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    shown = jobs == 1 or len(rows) == 1
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run_row, row, pytest_arguments, shown=shown) for row in rows]
+        try:
+            outcomes = [future.result() for future in futures]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(RUNNING):
+                os.killpg(process.pid, signal.SIGTERM)
+            sys.exit("interrupted")
+    return {row.name: outcome for row, outcome in zip(rows, outcomes, strict=True)}
 
 
 def _run_bounded(
@@ -113,15 +135,15 @@ def _run_bounded(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    RUNNING.add(process)
     try:
         code = process.wait(TIME_LIMIT)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return f"stopped after {TIME_LIMIT} s"
-    except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        raise
+    finally:
+        RUNNING.discard(process)
     return "" if code in {0, 1} else f"pytest exited with {code}"
 
 
@@ -156,7 +178,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--python", help="only this version, such as 3.12")
     parser.add_argument("--build", choices=["compiled", "pure"], help="only this build")
-    parser.add_argument("--jobs", type=int, default=1, help="rows at a time (default: 1)")
+    # Tests of a server mostly wait, so that two rows share even one processor well.
+    parser.add_argument("--jobs", type=int, default=2, help="rows at a time (default: 2)")
     options, pytest_arguments = parser.parse_known_args()
 
     wanted = [options.python] if options.python else PYTHONS
@@ -169,10 +192,7 @@ def main() -> None:
     except UnavailableError as failure:
         sys.exit(f"error: {failure}")
 
-    shown = options.jobs == 1
-    with ThreadPoolExecutor(options.jobs) as pool:
-        outcomes = pool.map(lambda row: run_row(row, pytest_arguments, shown=shown), rows)
-        by_name = dict(zip([row.name for row in rows], outcomes, strict=True))
+    by_name = run_rows(rows, options.jobs, pytest_arguments)
     for python in wanted:
         if python not in found:
             print(f"\nSKIPPED: no Python {python} on PATH or among pyenv's versions")

@@ -28,6 +28,7 @@ SOURCE = ROOT / "examples" / "demo" / "app.py"
 def server() -> Iterator[LiveServer]:
     with LiveServer("examples.demo.app:app", process=True, app_dir=str(ROOT)) as server:
         yield server
+    assert "Traceback" not in server.logs
 
 
 @pytest.fixture
@@ -92,6 +93,12 @@ def test_an_upload_is_counted_and_not_held(client: httpx.Client) -> None:
     assert report["bytes"] == 32 * len(piece)
     assert report["sha256"] == hashlib.sha256(piece * 32).hexdigest()
     assert report["largest_piece"] < 1024 * 1024
+
+
+def test_a_client_may_leave_an_upload(server: LiveServer, client: httpx.Client) -> None:
+    with socket.create_connection((server.host, server.port), timeout=20) as leaving:
+        leaving.sendall(b"POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf")
+    assert client.get("/health").json()["status"] == "ok"
 
 
 def test_the_source_is_sent_as_a_file(client: httpx.Client) -> None:

@@ -6,6 +6,7 @@ Only two things here are Zonda's own: how a file is sent, and the name of the bu
 """
 
 import asyncio
+import contextlib
 import hashlib
 import html
 import json
@@ -73,7 +74,8 @@ async def route(scope: HTTPScope, receive: Receive, send: Send) -> None:
     life_of(scope).requests += 1
     methods, handler = HANDLERS.get(scope["path"], (READ, not_found))
     if scope["method"] in methods:
-        await handler(scope, receive, send)
+        with contextlib.suppress(ClientLeftError):
+            await handler(scope, receive, send)
     else:
         allow = (b"allow", ", ".join(methods).encode())
         await respond(send, b"This path takes other methods.\n", status=405, headers=[allow])
@@ -183,11 +185,15 @@ async def upload(_scope: HTTPScope, receive: Receive, send: Send) -> None:
     await respond_json(send, report)
 
 
+class ClientLeftError(Exception):
+    """The client left before the end of the body; there is nobody to answer."""
+
+
 async def body(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         event = await receive()
         if event["type"] != "http.request":
-            raise ConnectionError("the client left before the end of the body")
+            raise ClientLeftError
         yield event.get("body", b"")
         if not event.get("more_body", False):
             return

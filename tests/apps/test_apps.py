@@ -7,11 +7,41 @@ to have happened in the application, it asks for a path that answers when it has
 import asyncio
 import hashlib
 import os
+from collections.abc import Iterator
 
 import httpx
+import pytest
 
-from tests.apps.conftest import Framework
+from tests.apps.conftest import FRAMEWORKS, Framework
 from zonda.testing import LiveServer
+
+PLACES = [(framework, "process") for framework in FRAMEWORKS]
+PLACES += [(framework, "thread") for framework in FRAMEWORKS if framework.runs_in_thread]
+
+
+@pytest.fixture(scope="module", params=PLACES, ids=lambda param: f"{param[0]}-{param[1]}")
+def place(request: pytest.FixtureRequest) -> tuple[Framework, str]:
+    chosen: tuple[Framework, str] = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def framework(place: tuple[Framework, str]) -> Framework:
+    return place[0]
+
+
+@pytest.fixture(scope="module")
+def server(place: tuple[Framework, str]) -> Iterator[LiveServer]:
+    """One server for all the tests of an application."""
+    framework, where = place
+    with framework.live(where) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: LiveServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        yield client
 
 
 def test_what_start_up_prepared_is_there(client: httpx.Client, framework: Framework) -> None:

@@ -81,7 +81,7 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
     """Return once ``condition()`` is true: for what announces itself by no event."""
     try:
         async with asyncio.timeout(PATIENCE):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 (some conditions have no event)
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"it never came about: {what or condition}") from None

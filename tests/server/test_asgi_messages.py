@@ -1,6 +1,7 @@
 """What the application may say and when, and what becomes of one that misbehaves."""
 
 import asyncio
+import copy
 import http
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -62,7 +63,7 @@ async def test_a_request_cannot_change_the_next_requests_scope() -> None:
     scopes: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scopes.append({**scope, "state": dict(scope["state"]), "extensions": dict(scope["extensions"])})
+        scopes.append(copy.deepcopy(scope))
         scope["extensions"]["mine"] = {}
         scope["state"]["mine"] = 1
         scope["path"] = "/changed"
@@ -420,8 +421,8 @@ async def test_an_application_can_be_any_callable_that_returns_an_awaitable() ->
             yield from self.send(body(b"awaited")).__await__()
 
     class App:
-        def __call__(self, scope: Scope, receive: Receive, send: Send) -> Answering:
-            return Answering(send)
+        def __call__(self, *channels: Any) -> Answering:  # noqa: ANN401
+            return Answering(channels[2])
 
     async with serving(App()) as server:
         client = await server.connect()

@@ -243,7 +243,7 @@ async def test_a_slow_application_stops_the_client(piece: int) -> None:
         assert stopped_at < len(data)
         only = connection(server)
         assert only.exchange.buffered < 2_000_000
-        assert only.parser.unread <= 131_072
+        assert only.parser.unread <= 400_000
         gate.set()
         sending = asyncio.ensure_future(client.send(data[sent:]))
         response = await client.read_response()

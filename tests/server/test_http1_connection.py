@@ -328,7 +328,7 @@ async def test_date_and_server_are_sent_once() -> None:
         assert (b"X-Case", b"Kept") in response.fields
 
 
-# 100 (Continue)
+# The 100 (Continue) response
 
 EXPECT = ("Expect", "100-continue")
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,7 +180,7 @@ async def test_a_body_that_grows_past_the_limit_is_answered_413_midway() -> None
     ],
 )
 @in_loop
-async def test_heads_have_limits(settings: dict[str, int], data: bytes, status: int) -> None:
+async def test_heads_have_limits(settings: dict[str, Any], data: bytes, status: int) -> None:
     async with serving(answer(), **settings) as server:
         fine = await server.connect()
         await fine.send(request("GET", "/", ("X", "y")))
@@ -200,7 +201,11 @@ async def test_an_endless_request_line_is_refused_before_it_ends() -> None:
 
 @in_loop
 async def test_zero_means_no_limit() -> None:
-    settings = {"limit_concurrency": 0, "limit_connections": 0, "limit_request_body": 0}
+    settings: dict[str, Any] = {
+        "limit_concurrency": 0,
+        "limit_connections": 0,
+        "limit_request_body": 0,
+    }
     async with serving(echo, **settings) as server:
         clients = [await server.connect() for _ in range(20)]
         for client in clients:
@@ -271,7 +276,7 @@ FEW_FILES = """
 async def test_running_out_of_descriptors_neither_spins_nor_lasts(tmp_path: Path) -> None:
     program = tmp_path / "few_files.py"
     program.write_text(textwrap.dedent(FEW_FILES))
-    child = subprocess.Popen(
+    child = subprocess.Popen(  # noqa: ASYNC220 (starting it does not take long)
         [sys.executable, program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,7 +6,7 @@ from zonda.server.service cimport Service
 from zonda.wire.events cimport Request
 
 cdef int _BUDGET
-cdef int _COMPLETE
+cdef int _COMPLETE, _MAX_CHAIN
 cdef dict _SCOPE, _EXTENSIONS
 cdef object Task, CoroutineType
 
@@ -32,8 +32,8 @@ cdef class ASGIExchange(Exchange):
     cdef void _failed(self, error, traceback) except *
     @cython.locals(body=bytes)
     cpdef dict next_message(self)
-    @cython.locals(kind=str, message=dict)
-    cpdef handle(self, sent)
+    @cython.locals(kind=str)
+    cpdef handle(self, dict message)
     @cython.locals(number=int)
     cdef void _send_open_file(self, dict message) except *
 

@@ -15,12 +15,12 @@ import asyncio
 import os
 import stat
 from asyncio import Task
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from types import CoroutineType, TracebackType
 from typing import Any, cast
 
 from zonda.asgi.types import Message
-from zonda.server.awaitables import awaiting
+from zonda.server.awaitables import awaiting, guarded
 from zonda.server.exchange import ClientDisconnected, Exchange, Runner, Stream
 from zonda.server.reactor.interface import FileSegment
 from zonda.server.service import Service
@@ -29,6 +29,7 @@ from zonda.wire.events import Request
 __all__ = ["ASGIExchange", "ASGIRunner", "ReceiveOperation", "SendOperation"]
 
 _BUDGET = 128
+_MAX_CHAIN = 16  # how far an exception's causes are followed
 _COMPLETE = 4  # the last phase of an exchange
 
 _ASGI = {"version": "3.0", "spec_version": "2.5"}
@@ -38,6 +39,14 @@ _EXTENSIONS: dict[str, Any] = {
     "http.response.pathsend": {},
     "http.response.zerocopysend": {},
 }
+# Opening what is not a file must not wait for its other end.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
 _SCOPE: dict[str, Any] = {
     "type": "http",
     "asgi": _ASGI,
@@ -80,15 +89,15 @@ class ASGIExchange(Exchange):
         self.budget = _BUDGET
         service.in_flight += 1
         try:
-            coroutine: Any = service.app(self._scope(), self.receive, self.send)
-            if type(coroutine) is not CoroutineType:
-                coroutine = _as_coroutine(coroutine)
+            returned: Any = service.app(self._scope(), self.receive, self.send)
+            plain: bool = type(returned) is CoroutineType and service.eager
+            coroutine: Any = returned if plain else _for_task(returned, service.eager)
             # One dictionary of arguments for all: making one for each Task costs as much again
             # as starting it. Exchanges do not begin within each other.
             arguments = service.task_arguments
             arguments["context"] = service.context.copy()
             task = Task(coroutine, **arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             service.in_flight -= 1
             self._failed(error, error.__traceback__)
             return
@@ -161,7 +170,11 @@ class ASGIExchange(Exchange):
             # The first frame is this one.
             self._failed(error, error.__traceback__.tb_next if error.__traceback__ else None)
             return
-        if self.phase != _COMPLETE and not self.gone and not self._told:
+        if self.phase == _COMPLETE or self.gone:
+            return
+        if self._told:
+            self.stream.reset()
+        else:
             service.logger.error(
                 "the application returned before %s: %s %s",
                 "its response was complete" if self.head_sent else "it had answered",
@@ -182,7 +195,9 @@ class ASGIExchange(Exchange):
         self.break_off()
 
     def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, ClientDisconnected) and (self.gone or self._told):
+        if (self.gone or self._told) and _is_disconnect(error, _MAX_CHAIN):
+            if not self.gone:
+                self.stream.reset()
             return
         self.service.logger.error(
             "exception in the ASGI application: %s %s",
@@ -210,7 +225,7 @@ class ASGIExchange(Exchange):
             return {"type": "http.disconnect"}
         return None
 
-    def handle(self, sent: Mapping[str, Any]) -> None:
+    def handle(self, message: dict[str, Any]) -> None:
         """Do what the application asks for with ``send``.
 
         Raises:
@@ -218,7 +233,6 @@ class ASGIExchange(Exchange):
             RuntimeError: The message is not expected now, or malformed.
             ResponseError: The response cannot be put on the wire.
         """
-        message: Any = sent if type(sent) is dict else dict(sent)
         kind = message["type"]
         if self.gone or (self._told and self.phase != _COMPLETE):
             raise ClientDisconnected("the client has left")
@@ -260,6 +274,8 @@ class ASGIExchange(Exchange):
         start = os.lseek(number, 0, os.SEEK_CUR) if offset is None else offset
         if count is None:
             count = max(0, os.fstat(number).st_size - start)
+        if start < 0 or count < 0:
+            raise RuntimeError("offset and count of http.response.zerocopysend are not negative")
         if offset is None:
             # As with os.sendfile: what was sent from the current position has been read.
             os.lseek(number, start + count, os.SEEK_SET)
@@ -352,7 +368,9 @@ class SendOperation:
         message = self.message
         if message is not None:
             self.message = None
-            exchange.handle(message)
+            if type(message) is not dict:
+                message = dict(message)
+            exchange.handle(message)  # pyright: ignore[reportUnknownArgumentType]
             if exchange.phase == _COMPLETE:
                 return True
         elif exchange.gone:
@@ -375,9 +393,22 @@ Coroutine.register(ReceiveOperation)  # pyright: ignore[reportAttributeAccessIss
 Coroutine.register(SendOperation)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
-def _as_coroutine(awaitable: Any) -> Any:
-    """What a Task can run, of what an application has returned."""
-    return awaitable if asyncio.iscoroutine(awaitable) else awaiting(awaitable)
+def _is_disconnect(error: BaseException | None, depth: int) -> bool:
+    """Whether ``error`` is what the client's leaving made of the application."""
+    if error is None or depth == 0:
+        return False
+    if isinstance(error, ClientDisconnected):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        grouped = cast("BaseExceptionGroup[BaseException]", error)
+        return all(_is_disconnect(each, depth - 1) for each in grouped.exceptions)
+    return _is_disconnect(error.__cause__ or error.__context__, depth - 1)
+
+
+def _for_task(awaitable: Any, eager: bool) -> Any:
+    """A coroutine for a Task to run, of what an application has returned."""
+    coroutine = awaitable if asyncio.iscoroutine(awaitable) else awaiting(awaitable)
+    return coroutine if eager else guarded(coroutine)
 
 
 def _as_bytes(body: object) -> bytes:
@@ -388,7 +419,7 @@ def _as_bytes(body: object) -> bytes:
 
 def _open_path(path: str) -> FileSegment:
     """Open a file to be sent whole. Opening may wait for the disk; reading will not."""
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    number = os.open(path, _OPEN_FLAGS)
     status = os.fstat(number)
     if not stat.S_ISREG(status.st_mode):
         os.close(number)

@@ -265,9 +265,10 @@ class Exchange:
         except BaseException:
             segment.close()
             raise
-        self.body_sent += segment.remaining
+        size = segment.remaining
         end = not more and not self._trailers_follow
         self.stream.write_file(segment, end)
+        self.body_sent += size
         if end:
             self.phase = _COMPLETE
             self._ended()

@@ -26,7 +26,7 @@ cdef class HTTP1Connection(Connection):
     cdef bint _driving, _scheduled, _paused, _request_complete, _response_complete
     cdef bint _head_begun, _peer_ended
     cdef Py_ssize_t _discarded
-    cdef long long _sent_before
+    cdef long long _taken_before
     cdef Timer _read_timer, _write_timer
 
     cpdef drain(self)
@@ -41,6 +41,7 @@ cdef class HTTP1Connection(Connection):
     @cython.locals(service=Service)
     cdef void _next_request(self) except *
     cdef void response_complete(self) except *
+    cdef void _discard_rest(self) except *
     cdef void _schedule_if_ready(self) except *
     cdef void _schedule(self) except *
     cdef void want_body(self) except *
@@ -65,4 +66,6 @@ cdef class HTTP1Stream(Stream):
     cdef bint _awaits_continue
 
     cdef void begin(self, Request request) except *
+    cdef void end(self) except *
+    cdef void _end_body(self, Py_ssize_t size, trailers) except *
     cdef void answer(self, int status, bytes text, bint retry) except *

@@ -18,7 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zonda.server.exchange import BODY_BUFFER, Exchange, Runner, Stream
-from zonda.server.reactor.interface import HIGH_WATER, Connection, FileSegment, Transport
+from zonda.server.reactor.interface import (
+    HIGH_WATER,
+    Connection,
+    FileFaultError,
+    FileSegment,
+    Transport,
+)
 from zonda.server.reactor.wheel import Timer
 from zonda.server.service import Service
 from zonda.wire.events import END, NEED_DATA, Request
@@ -92,7 +98,7 @@ class HTTP1Connection(Connection):
         self._head_begun = False
         self._peer_ended = False
         self._discarded = 0
-        self._sent_before = 0
+        self._taken_before = 0
         self._read_timer = Timer(self, _READ_TIMER)
         self._write_timer: Timer | None = None
         service.connections.add(self)
@@ -128,7 +134,7 @@ class HTTP1Connection(Connection):
         """The peer takes no more for now: it has so long to take some."""
         if self._write_timer is None:
             self._write_timer = Timer(self, _WRITE_TIMER)
-        self._sent_before = self.transport.sent
+        self._taken_before = self.transport.taken()
         self.service.wheel.arm(self._write_timer, self.service.ticks_write)
 
     def flushed(self) -> None:
@@ -147,6 +153,8 @@ class HTTP1Connection(Connection):
         """The socket is closed."""
         self._phase = _CLOSED
         service = self.service
+        if isinstance(error, FileFaultError):
+            service.logger.error("a response was broken off: %s", error)
         service.wheel.drop(self._read_timer)
         if self._write_timer is not None:
             service.wheel.drop(self._write_timer)
@@ -178,7 +186,9 @@ class HTTP1Connection(Connection):
         elif self._phase == _CLOSING:
             self.transport.close()
         elif self.exchange is not None:
-            if not self._request_complete:
+            if self._response_complete:
+                self._finish()
+            elif not self._request_complete:
                 self._reject(408, "the request's body stopped coming")
         elif self.parser.idle:
             self._finish()
@@ -226,17 +236,21 @@ class HTTP1Connection(Connection):
                 continue
             event = self.parser.next_event()
             if event is NEED_DATA:
-                if exchange is None:
+                if exchange is not None and not exchange.begun:
+                    exchange.begin()
+                    continue
+                if self._peer_ended:
+                    self._break()  # what is begun will never be complete
+                elif exchange is None:
                     self._await_head()
-                    return
-                if exchange.begun:
-                    return
-                exchange.begin()
-            elif event is END:
+                return
+            if event is END:
                 self._request_complete = True
                 self.service.wheel.disarm(self._read_timer)
                 if exchange is not None:
                     exchange.end_body()
+                    if self._peer_ended:
+                        exchange.half_closed()
             elif exchange is None:
                 self._open_exchange(event)  # type: ignore[arg-type]
             elif not self._take_body(exchange, event):  # type: ignore[arg-type]
@@ -246,6 +260,7 @@ class HTTP1Connection(Connection):
         service = self.service
         self._head_begun = False
         service.wheel.disarm(self._read_timer)
+        self.stream.begin(request)
         if service.limit_concurrency and service.in_flight >= service.limit_concurrency:
             self._reject(503, "more requests than --limit-concurrency allows", True)
             return
@@ -258,7 +273,6 @@ class HTTP1Connection(Connection):
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
         self.exchange = exchange
-        self.stream.begin(request)
 
     def _is_misdirected(self, request: Request) -> bool:
         return self.scheme == "http" and request.target.lower().startswith(b"https:")
@@ -291,10 +305,11 @@ class HTTP1Connection(Connection):
     def _next_request(self) -> None:
         """The request is complete and answered: the connection's next, or its end."""
         self.exchange = None
-        if not self.stream.keep_alive or self._peer_ended:
+        if not self.stream.keep_alive or (self._peer_ended and not self.parser.unread):
             self._finish()
             return
         self.parser.next_request()
+        self.stream.end()
         self._request_complete = False
         self._response_complete = False
         self._discarded = 0
@@ -308,12 +323,25 @@ class HTTP1Connection(Connection):
     def response_complete(self) -> None:
         """From the stream: the exchange's response is queued, whole."""
         self._response_complete = True
-        if not self._driving and self._phase == _OPEN:
+        if self._phase != _OPEN:
+            return
+        if not self._request_complete:
+            self._discard_rest()
+        if not self._driving:
             if self._request_complete and not self.parser.unread and not self._paused:
                 if self.transport.queued <= HIGH_WATER:
                     self._next_request()
                 return
             self._schedule()
+
+    def _discard_rest(self) -> None:
+        """The answer came before the end of the request: read the rest for nothing, or close."""
+        if not self.stream.keep_alive:
+            self._finish()
+            return
+        if self._paused:
+            self._resume_reading()
+        self.service.wheel.arm(self._read_timer, self.service.ticks_body)
 
     def _schedule_if_ready(self) -> None:
         """Go on after the queue has drained, if that was what was waited for."""
@@ -404,18 +432,18 @@ class HTTP1Connection(Connection):
             if self._paused:
                 self._resume_reading()
             self.transport.shutdown_write()
-            if self.transport.queued == 0 or self.transport.corked:
+            if self.transport.queued == 0:
                 self._linger()
 
     def _linger(self) -> None:
-        if self._peer_ended and self.transport.queued == 0:
+        if self._peer_ended:
             self.transport.close()
         elif not self._read_timer.armed:
             self.service.wheel.arm(self._read_timer, max(1, self.service.ticks_linger))
 
     def _write_timer_due(self) -> None:
         transport = self.transport
-        if transport.queued and transport.sent == self._sent_before:
+        if transport.queued and transport.taken() == self._taken_before:
             self.service.refused(transport.client, 0, "the peer stopped reading its response")
             transport.abort()
         elif transport.queued:
@@ -443,6 +471,10 @@ class HTTP1Stream(Stream):
         self._awaits_continue = request.expects_continue
         self.encoder.start(request.method, request.http_version, request.keep_alive)
 
+    def end(self) -> None:
+        """The request is answered: what follows is another's."""
+        self._request = None
+
     @property
     def keep_alive(self) -> bool:
         """Whether the connection goes on after the response whose head is written."""
@@ -466,6 +498,7 @@ class HTTP1Stream(Stream):
             # Without 100 (Continue) the body may or may not follow: only closing is safe
             # (RFC 9110 section 10.1.1).
             encoder.keep_alive = False
+        self._awaits_continue = False
         transport = self.transport
         transport.queued += encoder.head(
             transport.queue, status, fields, length, self.service.default_fields()
@@ -477,11 +510,18 @@ class HTTP1Stream(Stream):
         encoder = self.encoder
         size = encoder.data(transport.queue, data)
         if end:
-            size += encoder.end(transport.queue)
-            transport.added(size)
-            self.connection.response_complete()
+            self._end_body(size, None)
         else:
             transport.added(size)
+
+    def _end_body(self, size: int, trailers: Fields | None) -> None:
+        """Queue the body's end behind ``size`` octets that are queued and not counted yet."""
+        transport = self.transport
+        try:
+            size += self.encoder.end(transport.queue, trailers)
+        finally:
+            transport.added(size)
+        self.connection.response_complete()
 
     def write_file(self, segment: FileSegment, end: bool) -> None:
         """Queue part of a file, and send."""
@@ -500,16 +540,13 @@ class HTTP1Stream(Stream):
             size += segment.remaining
             size += encoder.close_piece(transport.queue)
         if end:
-            size += encoder.end(transport.queue)
-        transport.added(size)
-        if end:
-            self.connection.response_complete()
+            self._end_body(size, None)
+        else:
+            transport.added(size)
 
     def write_trailers(self, fields: Fields) -> None:
         """Queue the end of the body with a trailer section, and send."""
-        transport = self.transport
-        transport.added(self.encoder.end(transport.queue, fields))
-        self.connection.response_complete()
+        self._end_body(0, fields)
 
     def write_interim(self, status: int, fields: Fields) -> None:
         """Send an informational response; HTTP/1.0 knows none (RFC 9110 section 15.2)."""

@@ -14,6 +14,7 @@ cdef class Service:
     cdef public object context
     cdef public dict state
     cdef readonly dict task_arguments
+    cdef readonly bint eager
     cdef public str root_path
     cdef public bytes raw_root_path
     cdef public object limits

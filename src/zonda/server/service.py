@@ -29,6 +29,7 @@ class Service:
         app: The application.
         context: What lifespan start-up left in its context variables: each exchange runs in a
             copy.
+        eager: Whether Tasks run up to their first wait when they are made.
         task_arguments: What each exchange's Task is made with; the context is set for each.
         state: The lifespan state: each exchange gets a shallow copy.
         connections: Every open connection.
@@ -49,7 +50,8 @@ class Service:
         self.context: contextvars.Context = contextvars.copy_context()
         self.state: dict[str, Any] = {}
         self.task_arguments: dict[str, Any] = {"loop": self.loop, "context": None}
-        if settings.eager_tasks and sys.version_info >= (3, 12):
+        self.eager = settings.eager_tasks and sys.version_info >= (3, 12)
+        if self.eager:
             self.task_arguments["eager_start"] = True
         self.root_path = settings.root_path
         self.raw_root_path = settings.root_path.encode("utf-8")
@@ -61,7 +63,8 @@ class Service:
         )
         ticks = self.wheel.ticks
         self.ticks_head = ticks(settings.timeout_head)
-        self.ticks_keep_alive = ticks(settings.timeout_keep_alive)
+        # 0 closes after each response, as uvicorn's does: the shortest wait comes close to it.
+        self.ticks_keep_alive = max(1, ticks(settings.timeout_keep_alive))
         self.ticks_body = ticks(settings.timeout_body)
         self.ticks_write = ticks(settings.timeout_write)
         self.ticks_linger = ticks(settings.timeout_linger)

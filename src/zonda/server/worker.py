@@ -33,6 +33,9 @@ __all__ = ["Worker", "WorkerState"]
 LAST_GRACE = 2.0
 """Seconds that cancelled applications have to end; one that ignores it is left behind."""
 
+SHUTDOWN_GRACE = 5.0
+"""Seconds that the application's lifespan shutdown has at least."""
+
 _LOOK = 0.05  # seconds between looks at what is left while draining
 
 
@@ -106,7 +109,7 @@ class Worker:
             self._app,
             service.state,
             settings.lifespan,
-            shutdown_timeout=settings.timeout_graceful_shutdown,
+            shutdown_timeout=max(settings.timeout_graceful_shutdown, SHUTDOWN_GRACE),
         )
         try:
             await self._lifespan.startup()
@@ -133,6 +136,8 @@ class Worker:
     def abort(self) -> None:
         """Cut short what still runs, then be gone."""
         self._aborted.set()
+        if self._lifespan is not None:
+            self._lifespan.abort()
         self.drain()
 
     async def wait(self) -> None:

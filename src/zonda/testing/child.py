@@ -29,7 +29,6 @@ __all__ = ["ChildServer"]
 
 _START_UP_ERRORS: tuple[type[Exception], ...] = (LifespanFailed, ListenError, LoadError)
 _BY_NAME = {error.__name__: error for error in _START_UP_ERRORS}
-_KILLED = -9
 _MARGIN = 5.0
 """Seconds for the process itself to end, beyond what its settings give to the application."""
 
@@ -82,7 +81,7 @@ class ChildServer:
         """Let the child drain, and see it end."""
         # The application's own shutdown gets as long again.
         code = self._end(patience=2 * self._settings.timeout_graceful_shutdown + _MARGIN)
-        if code == _KILLED:
+        if code is None:
             raise LiveServerError(
                 "the child process did not end and was killed; some code of the application "
                 f"ignores its cancellation, or blocks. It has written:\n{self._logs}"
@@ -128,18 +127,20 @@ class ChildServer:
                 )
             return _read_answer(ready, timeout)
 
-    def _end(self, patience: float) -> int:
-        """Let the process go, and return its code; kill it after `patience` seconds."""
+    def _end(self, patience: float) -> int | None:
+        """Let the process go, and return its code: None if it was killed after `patience` s."""
         process, self._process = self._process, None
-        os.close(self._hold)
-        code = 0
+        hold, self._hold = self._hold, -1
+        if hold >= 0:
+            os.close(hold)
+        code: int | None = 0
         if process is not None:
             try:
                 code = process.wait(patience)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                code = _KILLED
+                code = None
         self._logs = self.logs
         if self._log is not None:
             self._log.close()
@@ -175,14 +176,21 @@ class _TellingServer(Server):
         self._tell = tell
 
     async def start(self) -> None:
-        """Start, and tell."""
+        """Start; if that fails, tell why."""
+        try:
+            await super().start()
+        except _START_UP_ERRORS as error:
+            self._tell_parent({"error": type(error).__name__, "message": str(error)})
+            raise
+
+    async def wait(self) -> None:
+        """Tell where it listens, now that a drain can be asked for, and wait."""
+        self._tell_parent({"urls": self.urls})
+        await super().wait()
+
+    def _tell_parent(self, answer: dict[str, Any]) -> None:
         with os.fdopen(self._tell, "w") as parent:
-            try:
-                await super().start()
-            except _START_UP_ERRORS as error:
-                json.dump({"error": type(error).__name__, "message": str(error)}, parent)
-                raise
-            json.dump({"urls": self.urls}, parent)
+            json.dump(answer, parent)
 
 
 def main() -> None:

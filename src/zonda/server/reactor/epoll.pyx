@@ -15,7 +15,7 @@ import socket as _socket
 from concurrent.futures import ThreadPoolExecutor
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSYS, EOPNOTSUPP, EINVAL, EPERM, EPROTO, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM, EOVERFLOW, EPROTO, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror, strlen
 from libc.time cimport time
@@ -23,7 +23,7 @@ from posix.types cimport off_t
 
 from zonda.server.reactor.interface cimport Connection, FileSegment, Listener, Reactor, Transport
 
-from zonda.server.reactor.interface import LOW_WATER, READ_SIZE, Connection, FileSegment, Listener, Reactor, Transport
+from zonda.server.reactor.interface import LOW_WATER, READ_SIZE, Connection, FileFaultError, FileSegment, Listener, Reactor, Transport
 
 __all__ = ["EpollReactor"]
 
@@ -112,6 +112,13 @@ cdef extern from "netinet/tcp.h" nogil:
 cdef extern from "arpa/inet.h" nogil:
     const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
 
+cdef extern from "sys/ioctl.h" nogil:
+    int ioctl(int fd, unsigned long request, void *argument)
+
+cdef extern from "linux/sockios.h" nogil:
+    enum:
+        SIOCOUTQ
+
 cdef extern from "unistd.h" nogil:
     int c_close "close"(int fd)
 
@@ -183,6 +190,7 @@ cdef class EpollTransport(Transport):
     cdef bint saw_end                # the peer's end has been reported
     cdef bint writing_ends           # shut down once the queue is empty
     cdef bint is_shut
+    cdef bint blocked                # the connection has been told that part of the queue is left
     cdef bint bulk                   # the last read filled the buffer
     cdef bint warming                # a thread reads the next part of a file
     cdef off_t warm_to               # how far into the file at queue[0] a thread has read
@@ -217,7 +225,7 @@ cdef class EpollTransport(Transport):
             self.fail(self.socket_error())
             return
         if events & EPOLLOUT:
-            self.write_ready()
+            self.flush()
 
     cdef void read_ready(self) except *:
         cdef ssize_t count
@@ -256,11 +264,6 @@ cdef class EpollTransport(Transport):
         elif errno != EAGAIN and errno != EINTR:
             self.fail(_os_error(errno))
 
-    cdef void write_ready(self) except *:
-        self.flush()
-        if not self.closed and self.queued <= LOW_WATER_C:
-            self.connection.flushed()
-
     cdef object socket_error(self):
         try:
             number = _socket.socket(fileno=os.dup(self.source.fd))
@@ -272,6 +275,8 @@ cdef class EpollTransport(Transport):
 
     cdef void fail(self, object error) except *:
         if not self.closed:
+            if isinstance(error, FileFaultError):
+                self.reset_on_close()
             self.release()
             self.connection.lost(error)
 
@@ -298,13 +303,21 @@ cdef class EpollTransport(Transport):
         if self.queue:
             if not self.warming and not self.source.interest & EPOLLOUT:
                 self.source.want(self.source.interest | EPOLLOUT)
+            if not self.blocked:
+                self.blocked = True
                 self.connection.write_blocked()
+            if self.queued <= LOW_WATER_C:
+                self.connection.flushed()
             return
         if self.source.interest & EPOLLOUT:
             self.source.want(self.source.interest & ~EPOLLOUT)
         if self.writing_ends and not self.is_shut:
             self.is_shut = True
             c_shutdown(self.source.fd, SHUT_WR)
+            self.blocked = True  # whoever ends the connection waits for this
+        if self.blocked:
+            self.blocked = False
+            self.connection.flushed()
 
     cdef bint send_parts(self) except -1:
         """Send the bytes at the head of the queue in one call. False when the socket is full."""
@@ -399,9 +412,11 @@ cdef class EpollTransport(Transport):
             if count < 0:
                 if errno == EAGAIN or errno == EINTR:
                     return False
+                if errno == EIO or errno == EINVAL or errno == ENOMEM or errno == EOVERFLOW:
+                    raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
                 raise _os_error(errno)
             if count == 0:
-                raise OSError(f"a file became {segment.remaining} bytes shorter while it was sent")
+                raise FileFaultError(f"a file became {segment.remaining} bytes shorter while it was sent")
             segment.offset = offset
             segment.remaining -= count
             self.sent += count
@@ -449,7 +464,7 @@ cdef class EpollTransport(Transport):
         """A thread has read the next part of a file."""
         self.warming = False
         if not self.closed:
-            self.write_ready()
+            self.flush()
 
     # Control
 
@@ -478,12 +493,21 @@ cdef class EpollTransport(Transport):
             self.release()
             self.connection.lost(None)
 
-    cpdef abort(self):
-        cdef linger_t option
+    cpdef long long taken(self) except -1:
+        cdef int left = 0
         if not self.closed:
-            option.l_onoff = 1
-            option.l_linger = 0
-            setsockopt(self.source.fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+            ioctl(self.source.fd, SIOCOUTQ, &left)
+        return self.sent - left
+
+    cdef void reset_on_close(self) except *:
+        cdef linger_t option
+        option.l_onoff = 1
+        option.l_linger = 0
+        setsockopt(self.source.fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+
+    cpdef abort(self):
+        if not self.closed:
+            self.reset_on_close()
             self.release()
             self.connection.lost(None)
 
@@ -512,7 +536,7 @@ cdef class ListenerSource(Source):
     cdef EpollListener listener
 
     cdef void ready(self, uint32_t events) except *:
-        self.listener.accept()
+        self.listener.accept_batch()
 
 
 cdef class EpollListener(Listener):
@@ -537,22 +561,23 @@ cdef class EpollListener(Listener):
         self.source.listener = self
         reactor.register(self.source, sock.fileno(), EPOLLIN)
 
-    cdef void accept(self) except *:
+    cdef bint accept_batch(self) except -1:
+        """Accept a bounded number of connections. False when none is left, or none can be had."""
         cdef sockaddr_storage storage
         cdef socklen_t size
         cdef int fd, number, one = 1
         cdef EpollTransport transport
         for number in range(ACCEPT_BATCH):
             if self.paused or self.source.fd < 0:
-                return
+                return False
             size = sizeof(storage)
             fd = accept4(self.source.fd, <sockaddr *> &storage, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EAGAIN:
-                    return
+                    return False
                 if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
                     self.back_off(_os_error(errno))
-                    return
+                    return False
                 continue  # the peer is gone already, or its network is: take the next
             transport = EpollTransport.__new__(EpollTransport)
             try:
@@ -574,6 +599,7 @@ cdef class EpollListener(Listener):
             except BaseException:
                 transport.release()
                 raise
+        return True
 
     cdef void back_off(self, error) except *:
         """Stop accepting for a second: without descriptors the listener would stay ready and spin."""
@@ -597,6 +623,9 @@ cdef class EpollListener(Listener):
             self.source.want(EPOLLIN)
 
     def close(self):
+        cdef bint more = not self.paused and self.retry is None and self.source.fd >= 0
+        while more:
+            more = self.accept_batch()
         self.paused = True
         if self.retry is not None:
             self.retry.cancel()

@@ -18,6 +18,7 @@ cdef class Transport:
     cpdef write(self, bytes data)
     cpdef added(self, Py_ssize_t size)
     cpdef flush(self)
+    cpdef long long taken(self) except -1
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef shutdown_write(self)

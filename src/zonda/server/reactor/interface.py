@@ -30,6 +30,7 @@ __all__ = [
     "LOW_WATER",
     "READ_SIZE",
     "Connection",
+    "FileFaultError",
     "FileSegment",
     "Listener",
     "Reactor",
@@ -47,6 +48,10 @@ LOW_WATER = 16_384
 
 CORK_LIMIT = 65_536
 """Bytes queued at which a corked transport writes all the same."""
+
+
+class FileFaultError(OSError):
+    """A file could not be sent as it was announced: it became shorter, or reading it failed."""
 
 
 class FileSegment:
@@ -79,7 +84,7 @@ class Transport:
         connection: Who is told of what arrives.
         queue: What is to be sent: ``bytes`` and ``FileSegment``.
         queued: Bytes that the peer has not taken yet.
-        sent: Bytes that the peer has taken so far; for telling whether writing stalls.
+        sent: Bytes handed to the system so far.
         corked: Whether output waits for ``flush``.
         closed: Whether the socket is closed or about to be.
         client: The peer's address as ``scope["client"]`` has it, or None.
@@ -111,6 +116,10 @@ class Transport:
     def flush(self) -> None:
         """Send as much of the queue as the socket takes, now; the rest when it takes more."""
         raise NotImplementedError
+
+    def taken(self) -> int:
+        """Bytes that the peer's side has taken so far: for telling whether writing stalls."""
+        return self.sent
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer, which TCP will tell it."""
@@ -160,7 +169,10 @@ class Connection(TimerOwner):
         """The peer takes no more for now; part of the queue is left."""
 
     def flushed(self) -> None:
-        """What is queued has fallen to LOW_WATER or below, after ``write_blocked``."""
+        """What is queued has fallen to LOW_WATER or below, after ``write_blocked``.
+
+        It may be called from within a write: it wakes who waits and does nothing more.
+        """
 
     def lost(self, error: OSError | None) -> None:
         """The socket is closed, by the peer, by an error, or by ``Transport.close``."""
@@ -182,7 +194,10 @@ class Listener:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Stop for good. The socket itself is its owner's to close."""
+        """Accept what waits in the queue, then stop for good.
+
+        The socket itself is its owner's to close; what is still in its queue then is reset.
+        """
         raise NotImplementedError
 
 

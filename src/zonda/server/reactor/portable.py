@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
+import sys
 import threading
 from collections.abc import Callable
 from typing import cast
@@ -18,10 +20,15 @@ from zonda.server.reactor.interface import (
     HIGH_WATER,
     LOW_WATER,
     Connection,
+    FileFaultError,
     Listener,
     Reactor,
     Transport,
 )
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 __all__ = ["PortableReactor"]
 
@@ -67,6 +74,7 @@ class PortableTransport(Transport):
         self._transport: asyncio.Transport | None = None
         self._written = 0
         self._full = False
+        self._blocked = False
         self._pump: asyncio.Task[None] | None = None
         self._writing_ends = False
         self._paused = False
@@ -118,9 +126,6 @@ class PortableTransport(Transport):
         self._full = False
         if not self.closed:
             self.flush()
-            self._count()
-            if self._is_open() and self.queued <= LOW_WATER and self.connection is not None:
-                self.connection.flushed()
 
     def _is_open(self) -> bool:
         """``not closed``, asked again after a call that may have closed."""
@@ -145,11 +150,25 @@ class PortableTransport(Transport):
         elif self._writing_ends:
             self._write_eof()
         self._count()
-        if self.queued and self.connection is not None:
-            self.connection.write_blocked()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the connection whether the peer keeps up."""
+        connection = self.connection
+        if connection is None:
+            return
+        if self.queued:
+            if not self._blocked:
+                self._blocked = True
+                connection.write_blocked()
             if not self._full and self._pump is None:
                 # Asyncio will not say when the rest has gone, only when it was much: look again.
                 self.reactor.watch(self)
+            if self.queued <= LOW_WATER:
+                connection.flushed()
+        elif self._blocked or self._writing_ends:
+            self._blocked = False
+            connection.flushed()
 
     def _count(self) -> None:
         """Count what is left: what asyncio holds, and what waits for a file."""
@@ -168,8 +187,7 @@ class PortableTransport(Transport):
         self._count()
         if self.queued:
             return False
-        if self.connection is not None:
-            self.connection.flushed()
+        self._tell()
         return True
 
     async def _send_files(self) -> None:
@@ -189,7 +207,9 @@ class PortableTransport(Transport):
                 if not self._is_open() or self._transport is None:
                     return
                 if not data:
-                    raise OSError(f"a file became {part.remaining} bytes shorter while it was sent")
+                    raise FileFaultError(
+                        f"a file became {part.remaining} bytes shorter while it was sent"
+                    )
                 part.offset += len(data)
                 part.remaining -= len(data)
                 self._written += len(data)
@@ -204,8 +224,6 @@ class PortableTransport(Transport):
         self._pump = None
         if not self.closed:
             self.flush()
-            if self.queued <= LOW_WATER and self.connection is not None:
-                self.connection.flushed()
 
     def pause_reading(self) -> None:
         """Take nothing more from the peer."""
@@ -249,18 +267,30 @@ class PortableTransport(Transport):
         """Close with a reset."""
         if not self.closed:
             transport = self._transport
-            if transport is not None:
-                sock = transport.get_extra_info("socket")
-                if sock is not None:
-                    # l_onoff and l_linger: with no time to linger, closing resets.
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self._reset_on_close()
             self._lose(None)
             if transport is not None:
                 transport.abort()
 
+    def _reset_on_close(self) -> None:
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is not None:
+            # l_onoff and l_linger: with no time to linger, closing resets.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def taken(self) -> int:
+        """Bytes that the peer's side has taken so far, as far as this platform can tell."""
+        transport = self._transport
+        if transport is None:
+            return self.sent
+        held = transport.get_write_buffer_size()
+        return self._written - held - _unacknowledged(transport.get_extra_info("socket"))
+
     def _fail(self, error: OSError) -> None:
         if not self.closed:
             transport = self._transport
+            if isinstance(error, FileFaultError):
+                self._reset_on_close()
             self._lose(error)
             if transport is not None:
                 transport.abort()
@@ -270,6 +300,14 @@ class PortableTransport(Transport):
         self.drop_queue()
         if self.connection is not None:
             self.connection.lost(error)
+
+
+def _unacknowledged(sock: socket.socket | None) -> int:
+    """Bytes that the system holds for the peer, where it says so."""
+    if sock is None or not sys.platform.startswith("linux"):
+        return 0
+    held = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+    return int(struct.unpack("i", held)[0])
 
 
 def _read(fd: int, offset: int, size: int) -> bytes:
@@ -315,20 +353,22 @@ class PortableListener(Listener):
             self._accepting.cancel()
             self._accepting = None
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept a bounded number of connections. False when none is left, or none can be had."""
         for _ in range(_ACCEPT_BATCH):
             if self._paused or not self._open:
-                return
+                return False
             try:
                 accepted, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return False
             except ConnectionError:
                 continue
             except OSError as error:
                 self._back_off(error)
-                return
+                return False
             self._take(accepted, address)
+        return True
 
     async def _accept_forever(self) -> None:
         """For loops that cannot watch a socket (the proactor loop of Windows)."""
@@ -395,8 +435,11 @@ class PortableListener(Listener):
                 self._arm()
 
     def close(self) -> None:
-        """Stop for good."""
+        """Accept what waits in the queue, then stop for good."""
         if self._open:
+            if self._readable and not self._paused and self._retry is None:
+                while self._accept():
+                    pass
             self._open = False
             if self._retry is not None:
                 self._retry.cancel()

@@ -1,4 +1,4 @@
-cdef int _SLOTS
+cdef int _SLOTS, _STALL
 
 cdef class TimerOwner:
     cpdef timer_due(self, int kind)

@@ -6,8 +6,9 @@ set the timer's deadline, and the wheel looks at it when the slot comes round th
 last filed under. If the deadline has moved on by then, the timer is filed again; only a deadline
 that is earlier than the filed slot makes ``arm`` file it at once.
 
-The wheel turns by one ``call_later`` a tick, and only while some timer is filed. A time-out fires
-at most one tick late, and never early.
+The wheel turns by one ``call_later`` a tick, and only while some timer is filed. A time-out never
+fires early, and fires at most three ticks late. Time in which the event loop was blocked does not
+count: neither the peers nor the timers armed meanwhile are to blame for it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ __all__ = ["TICK", "Timer", "TimerOwner", "TimerWheel"]
 
 TICK = 0.1
 """Seconds a tick."""
+
+_STALL = 2  # ticks between two turns beyond which the loop was blocked
 
 _SLOTS = 1024  # one turn is about 100 s; what lies further off is filed again each turn
 
@@ -74,8 +77,8 @@ class TimerWheel:
             return
         if self._turning is None:
             self._turn()
-        # The present tick may be nearly over: one more keeps the time-out from being early.
-        deadline = self._now + ticks + 1
+        # The wheel may be behind by as much before it takes itself for stalled.
+        deadline = self._now + ticks + _STALL
         timer.deadline = deadline
         if timer.filed == 0 or deadline < timer.filed:
             self._file(timer)
@@ -108,6 +111,9 @@ class TimerWheel:
         present = int((monotonic() - self._origin) / TICK)
         if self._count == 0:
             self._now = present
+        elif present - self._now > _STALL:
+            self._origin += (present - self._now - _STALL) * TICK
+            present = self._now + _STALL
         while self._now < present:
             self._now += 1
             slot = self._slots[self._now % _SLOTS]
