@@ -8,7 +8,7 @@ from zonda.wire.events cimport Request
 cdef int _BUDGET
 cdef int _COMPLETE, _MAX_CHAIN
 cdef dict _SCOPE, _EXTENSIONS
-cdef object Task, CoroutineType
+cdef object Task, CoroutineType, _copy_context, _is_done, _exception
 
 cdef class ASGIRunner(Runner):
     @cython.locals(exchange=ASGIExchange)
@@ -29,7 +29,7 @@ cdef class ASGIExchange(Exchange):
     @cython.locals(service=Service)
     cpdef _returned(self, task)
     cdef void _was_cancelled(self) except *
-    cdef void _failed(self, error, traceback) except *
+    cdef void _failed(self, error) except *
     @cython.locals(body=bytes)
     cpdef dict next_message(self)
     @cython.locals(kind=str)
@@ -54,3 +54,5 @@ cdef class SendOperation:
 
     @cython.locals(exchange=ASGIExchange)
     cdef bint _step(self) except -1
+
+cdef object _for_task(awaitable, bint eager)

@@ -16,7 +16,8 @@ import os
 import stat
 from asyncio import Task
 from collections.abc import Coroutine
-from types import CoroutineType, TracebackType
+from contextvars import Context
+from types import CoroutineType
 from typing import Any, cast
 
 from zonda.asgi.types import Message
@@ -27,6 +28,11 @@ from zonda.server.service import Service
 from zonda.wire.events import Request
 
 __all__ = ["ASGIExchange", "ASGIRunner", "ReceiveOperation", "SendOperation"]
+
+# Looked up once.
+_copy_context = Context.copy
+_is_done = Task.done
+_exception = Task.exception
 
 _BUDGET = 128
 _MAX_CHAIN = 16  # how far an exception's causes are followed
@@ -90,18 +96,17 @@ class ASGIExchange(Exchange):
         service.in_flight += 1
         try:
             returned: Any = service.app(self._scope(), self.receive, self.send)
-            plain: bool = type(returned) is CoroutineType and service.eager
-            coroutine: Any = returned if plain else _for_task(returned, service.eager)
+            coroutine: Any = _for_task(returned, service.eager)
             # One dictionary of arguments for all: making one for each Task costs as much again
             # as starting it. Exchanges do not begin within each other.
             arguments = service.task_arguments
-            arguments["context"] = service.context.copy()
+            arguments["context"] = _copy_context(service.context)
             task = Task(coroutine, **arguments)
         except (Exception, SystemExit) as error:
             service.in_flight -= 1
-            self._failed(error, error.__traceback__)
+            self._failed(error)
             return
-        if task.done():
+        if _is_done(task):
             self._returned(task)
         else:
             self._task = task
@@ -138,7 +143,8 @@ class ASGIExchange(Exchange):
         scope["client"] = self.client
         if self.scheme != "http":
             scope["scheme"] = self.scheme
-        scope["method"] = request.method
+        if request.method != "GET":
+            scope["method"] = request.method
         if service.root_path:
             # The path includes the root path (ASGI HTTP spec, "root_path").
             scope["root_path"] = service.root_path
@@ -147,7 +153,8 @@ class ASGIExchange(Exchange):
         else:
             scope["path"] = request.path
             scope["raw_path"] = request.raw_path
-        scope["query_string"] = request.query_string
+        if request.query_string:
+            scope["query_string"] = request.query_string
         scope["headers"] = request.headers
         scope["state"] = service.state.copy() if service.state else {}
         scope["extensions"] = _EXTENSIONS.copy()
@@ -162,13 +169,12 @@ class ASGIExchange(Exchange):
             self._task = None
             service.running.discard(self)
         try:
-            task.result()
+            error = _exception(task)
         except asyncio.CancelledError:
             self._was_cancelled()
             return
-        except BaseException as error:
-            # The first frame is this one.
-            self._failed(error, error.__traceback__.tb_next if error.__traceback__ else None)
+        if error is not None:
+            self._failed(error)
             return
         if self.phase == _COMPLETE or self.gone:
             return
@@ -194,7 +200,7 @@ class ASGIExchange(Exchange):
             )
         self.break_off()
 
-    def _failed(self, error: BaseException, traceback: TracebackType | None) -> None:
+    def _failed(self, error: BaseException) -> None:
         if (self.gone or self._told) and _is_disconnect(error, _MAX_CHAIN):
             if not self.gone:
                 self.stream.reset()
@@ -203,7 +209,7 @@ class ASGIExchange(Exchange):
             "exception in the ASGI application: %s %s",
             self.request.method,
             self.request.path,
-            exc_info=(type(error), error, traceback),
+            exc_info=error,
         )
         self.break_off()
 
@@ -407,7 +413,9 @@ def _is_disconnect(error: BaseException | None, depth: int) -> bool:
 
 def _for_task(awaitable: Any, eager: bool) -> Any:
     """A coroutine for a Task to run, of what an application has returned."""
-    coroutine = awaitable if asyncio.iscoroutine(awaitable) else awaiting(awaitable)
+    if eager and isinstance(awaitable, CoroutineType):
+        return awaitable  # pyright: ignore[reportUnknownVariableType]
+    coroutine: Any = awaitable if asyncio.iscoroutine(awaitable) else awaiting(awaitable)
     return coroutine if eager else guarded(coroutine)
 
 

@@ -439,7 +439,8 @@ class HTTP1Connection(Connection):
         if self._peer_ended:
             self.transport.close()
         elif not self._read_timer.armed:
-            self.service.wheel.arm(self._read_timer, max(1, self.service.ticks_linger))
+            ticks = DRAIN_TICKS if self.service.draining else self.service.ticks_linger
+            self.service.wheel.arm(self._read_timer, max(1, ticks))
 
     def _write_timer_due(self) -> None:
         transport = self.transport

@@ -196,7 +196,7 @@ class Server:
         if self._drain_asked:
             return
         self._drain_asked = True
-        if self._starting is not None:
+        if self._starting is not None and not self._starting.done():
             self._starting.cancel()
         elif self._worker is not None:
             running = self._worker.service.in_flight
@@ -211,7 +211,7 @@ class Server:
             self._worker.drain()
 
     def _abort(self) -> None:
-        if self._starting is not None:
+        if self._starting is not None and not self._starting.done():
             self._starting.cancel()
         elif self._worker is not None:
             self._worker.abort()

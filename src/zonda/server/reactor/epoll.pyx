@@ -123,7 +123,8 @@ cdef extern from "unistd.h" nogil:
     int c_close "close"(int fd)
 
 cdef enum:
-    BATCH = 256              # events drained a wake-up
+    BATCH = 64               # events drained at once
+    TURNS = 4                # times that is done a wake-up
     ACCEPT_BATCH = 64        # connections accepted a wake-up
     PARTS = 64               # pieces of one gathered write
     SMALL_PART = 4096        # what is copied together rather than gathered
@@ -691,13 +692,22 @@ cdef class EpollReactor(Reactor):
 
     def _ready(self):
         cdef epoll_event events[BATCH]
-        cdef int count, i
+        cdef int count, turn
+        for turn in range(TURNS):
+            # A turn of the event loop costs as much as a small request: while more has come
+            # meanwhile, go on without one.
+            if self.epoll < 0:
+                return
+            count = epoll_wait(self.epoll, events, BATCH, 0)
+            if count <= 0:
+                return
+            self.handle(events, count)
+
+    cdef void handle(self, epoll_event *events, int count) except *:
+        cdef int i
         cdef uint32_t fd
         cdef object found
         cdef Source source
-        if self.epoll < 0:
-            return
-        count = epoll_wait(self.epoll, events, BATCH, 0)
         for i in range(count):
             fd = <uint32_t> events[i].data.u64
             found = self.sources[fd]

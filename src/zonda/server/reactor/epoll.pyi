@@ -1,0 +1,16 @@
+import asyncio
+import socket
+from collections.abc import Callable
+
+from zonda.server.reactor.interface import Connection, Listener, Reactor, Transport
+
+__all__ = ["EpollReactor"]
+
+class EpollReactor(Reactor):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def listen(
+        self,
+        sock: socket.socket,
+        factory: Callable[[Transport], Connection],
+        refused: Callable[[OSError], None],
+    ) -> Listener: ...
