@@ -368,7 +368,9 @@ async def test_a_fault_before_the_head_is_answered_500_and_logged_once(faulty: A
         await client.send(request("GET", "/faulty") + request("GET", "/next"))
         assert (await client.read_response()).status == 500
         assert (await client.read_response()).body == b"GET /next "
-        (error,) = server.take_errors()
+        # asyncio has its own word on a Task whose very start raised SystemExit.
+        errors = [each for each in server.take_errors() if "never retrieved" not in each]
+        (error,) = errors
         assert "GET /faulty" in error
         if faulty.__name__.startswith("raises") and faulty is not raises_cancelled:
             assert "Traceback" in error

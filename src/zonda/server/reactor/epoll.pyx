@@ -15,7 +15,10 @@ import socket as _socket
 from concurrent.futures import ThreadPoolExecutor
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM, EOVERFLOW, EPROTO, errno
+from libc.errno cimport (
+    EAGAIN, ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, EINVAL, EIO, ENETDOWN, ENETUNREACH, ENOMEM,
+    ENONET, ENOPROTOOPT, EOPNOTSUPP, EOVERFLOW, EPERM, EPROTO, errno,
+)
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strerror, strlen
 from libc.time cimport time
@@ -576,10 +579,11 @@ cdef class EpollListener(Listener):
             if fd < 0:
                 if errno == EAGAIN:
                     return False
-                if errno == EMFILE or errno == ENFILE or errno == ENOBUFS or errno == ENOMEM:
-                    self.back_off(_os_error(errno))
-                    return False
-                continue  # the peer is gone already, or its network is: take the next
+                if errno in (EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN,
+                             EHOSTUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP):
+                    continue  # the peer is gone already, or its network is: take the next
+                self.back_off(_os_error(errno))
+                return False
             transport = EpollTransport.__new__(EpollTransport)
             try:
                 transport.__init__(self.reactor, fd)

@@ -250,7 +250,7 @@ class Reactor:
                 connection.resume()
             except Exception as error:
                 self.loop.call_exception_handler(
-                    {"message": "a connection failed and was closed", "exception": error}
+                    {"message": "a connection failed", "exception": error}
                 )
 
     def close(self) -> None:

@@ -241,7 +241,7 @@ class PortableTransport(Transport):
         """Send the queue, then tell the peer that nothing follows."""
         if not self._writing_ends:
             self._writing_ends = True
-            if not self.queue and not self.corked:
+            if not self.queue:
                 self._write_eof()
 
     def _write_eof(self) -> None:
@@ -393,12 +393,17 @@ class PortableListener(Listener):
         else:
             name = accepted.getsockname()
             transport.server = (os.fsdecode(name), None) if name else None
-        task = self._reactor.loop.create_task(self._connect(accepted, transport))
+        # Made here and not in the Task, so that who counts connections counts this one at once.
+        connection = self._factory(transport)
+        transport.connection = connection
+        connect = self._connect(accepted, transport, connection)
+        task = self._reactor.loop.create_task(connect)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, accepted: socket.socket, transport: PortableTransport) -> None:
-        transport.connection = self._factory(transport)
+    async def _connect(
+        self, accepted: socket.socket, transport: PortableTransport, connection: Connection
+    ) -> None:
         try:
             await self._reactor.loop.connect_accepted_socket(
                 lambda: _Protocol(transport), sock=accepted
@@ -407,7 +412,7 @@ class PortableListener(Listener):
             accepted.close()
             if not transport.closed:
                 transport.closed = True
-                transport.connection.lost(error)
+                connection.lost(error)
 
     def _back_off(self, error: OSError) -> None:
         """Without descriptors the listener would stay ready and spin: stop for a while."""
