@@ -14,6 +14,8 @@ import os
 import socket as _socket
 from concurrent.futures import ThreadPoolExecutor
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport (
     EAGAIN, ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, EINVAL, EIO, ENETDOWN, ENETUNREACH, ENOMEM,
@@ -29,6 +31,10 @@ from zonda.server.reactor.interface cimport Connection, FileSegment, Listener, R
 from zonda.server.reactor.interface import LOW_WATER, READ_SIZE, Connection, FileFaultError, FileSegment, Listener, Reactor, Transport
 
 __all__ = ["EpollReactor"]
+
+cdef extern from "Python.h":
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *source, Py_ssize_t size)
+    int _PyBytes_Resize(PyObject **object, Py_ssize_t size) except -1
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
@@ -129,6 +135,7 @@ cdef enum:
     BATCH = 64               # events drained at once
     TURNS = 4                # times that is done a wake-up
     ACCEPT_BATCH = 64        # connections accepted a wake-up
+    BULK_SIZE = 131072       # bytes asked of a socket whose last read filled the buffer
     PARTS = 64               # pieces of one gathered write
     SMALL_PART = 4096        # what is copied together rather than gathered
     SCRATCH = 65536 + 4096   # room for the small parts of one write
@@ -233,15 +240,20 @@ cdef class EpollTransport(Transport):
 
     cdef void read_ready(self) except *:
         cdef ssize_t count
+        cdef PyObject *fresh
         cdef bytes data
         if self.bulk:
             # The peer has much to say: read into the object that is handed on.
-            data = PyBytes_FromStringAndSize(NULL, READ_SIZE_C)
-            count = recv(self.source.fd, PyBytes_AS_STRING(data), READ_SIZE_C, 0)
-            if count != READ_SIZE_C:
-                self.bulk = False
-                if count > 0:
-                    data = data[:count]
+            fresh = new_bytes(NULL, BULK_SIZE)
+            if fresh == NULL:
+                raise MemoryError
+            count = recv(self.source.fd, PyBytes_AS_STRING(<object> fresh), BULK_SIZE, 0)
+            self.bulk = count >= READ_SIZE_C
+            if 0 < count < BULK_SIZE:
+                _PyBytes_Resize(&fresh, count)  # nobody else has seen it: shrinks in place
+            if count > 0:
+                data = <bytes> <object> fresh
+            Py_DECREF(<object> fresh)
         else:
             count = recv(self.source.fd, _read_buffer, READ_SIZE_C, 0)
             if count > 0:
