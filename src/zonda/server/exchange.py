@@ -27,7 +27,7 @@ from zonda.wire.events import Request
 
 __all__ = ["BODY_BUFFER", "ClientDisconnected", "Exchange", "Runner", "Stream"]
 
-BODY_BUFFER = 262_144
+BODY_BUFFER = 524_288
 """Bytes of a request body kept for the application; beyond it the peer is not read from."""
 
 # What each piece counts besides its length, so that many tiny ones are bounded as well.

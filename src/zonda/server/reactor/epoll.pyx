@@ -135,7 +135,7 @@ cdef enum:
     BATCH = 64               # events drained at once
     TURNS = 4                # times that is done a wake-up
     ACCEPT_BATCH = 64        # connections accepted a wake-up
-    BULK_SIZE = 131072       # bytes asked of a socket whose last read filled the buffer
+    BULK_SIZE = 262144       # bytes asked of a socket whose last read filled the buffer
     PARTS = 64               # pieces of one gathered write
     SMALL_PART = 4096        # what is copied together rather than gathered
     SCRATCH = 65536 + 4096   # room for the small parts of one write

@@ -40,13 +40,13 @@ __all__ = [
 READ_SIZE = 65_536
 """Bytes asked of a socket at once."""
 
-HIGH_WATER = 65_536
+HIGH_WATER = 262_144
 """Bytes queued for a peer above which its writers wait."""
 
-LOW_WATER = 16_384
+LOW_WATER = 65_536
 """Bytes queued for a peer at which waiting writers go on."""
 
-CORK_LIMIT = 65_536
+CORK_LIMIT = 262_144
 """Bytes queued at which a corked transport writes all the same."""
 
 
