@@ -60,7 +60,11 @@ def compiler_flags() -> tuple[list[str], list[str]]:
         return [], []
     if sys.platform == "win32":
         return ["/O2"], []
-    return ["-O3", "-g0"], []
+    flags = ["-O3", "-g0"]
+    if sys.platform == "linux":
+        # Calls into libpython go straight through its table: 3% of a small request.
+        flags += ["-fno-plt", "-fno-semantic-interposition"]
+    return flags, []
 
 
 def extensions() -> list[Extension]:

@@ -160,7 +160,7 @@ def _check_response(  # noqa: PLR0913 - all that a response is made of
     out: list[bytes] = []
     size = 0
     before: list[bytes] = []
-    encoder.start(method, version, keep_alive)
+    encoder.start(method, version == "1.0", keep_alive)
     try:
         size += encoder.head(out, status, fields, length, DefaultFields())
         for piece in pieces:

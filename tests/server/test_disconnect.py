@@ -199,7 +199,7 @@ async def test_it_is_heard_while_reading_is_paused(way: str) -> None:
 
 
 def paused(server: Serving) -> bool:
-    return any(each.parser.unread > 65_536 for each in server.service.connections)  # type: ignore[attr-defined]
+    return any(each.parser.unread() > 65_536 for each in server.service.connections)  # type: ignore[attr-defined]
 
 
 @in_loop

@@ -28,14 +28,14 @@ cdef class ASGIExchange(Exchange):
     cdef dict _scope(self)
     @cython.locals(service=Service)
     cpdef _returned(self, task)
-    cdef void _was_cancelled(self) except *
-    cdef void _failed(self, error) except *
+    cdef object _was_cancelled(self)
+    cdef object _failed(self, error)
     @cython.locals(body=bytes)
     cpdef dict next_message(self)
     @cython.locals(kind=str)
     cpdef handle(self, dict message)
     @cython.locals(number=int)
-    cdef void _send_open_file(self, dict message) except *
+    cdef object _send_open_file(self, dict message)
 
 @cython.freelist(32)
 cdef class ReceiveOperation:

@@ -137,7 +137,7 @@ class ASGIExchange(Exchange):
         request = self.request
         service = self.service
         scope = _SCOPE.copy()
-        if request.http_version != "1.1":
+        if request.is_http_10:
             scope["http_version"] = request.http_version
         scope["server"] = self.server
         scope["client"] = self.client

@@ -53,7 +53,7 @@ cdef class Exchange:
     cpdef start(self, int status, fields, bint trailers)
     @cython.locals(phase=int, whole=bint)
     cpdef write(self, bytes data, bint more)
-    cdef void _end_of_data(self, bytes data) except *
+    cdef object _end_of_data(self, bytes data)
     cpdef write_file(self, FileSegment segment, bint more)
     cpdef write_trailers(self, fields, bint more)
     cpdef write_interim(self, int status, fields)
@@ -62,7 +62,7 @@ cdef class Exchange:
     cpdef bytes next_body(self)
     cpdef wait_for_body(self)
     cpdef wait_until_writable(self)
-    cdef void _send_head(self, long long length) except *
-    cdef void _ended(self) except *
-    cdef void _wake_receivers(self) except *
+    cdef object _send_head(self, long long length)
+    cdef object _ended(self)
+    cdef object _wake_receivers(self)
     cdef bint _accepts_trailers(self) except -1

@@ -30,32 +30,33 @@ cdef class HTTP1Connection(Connection):
     cdef Timer _read_timer, _write_timer
 
     cpdef drain(self)
-    cdef void _drive(self) except *
+    cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
-    cdef void _drive_on(self) except *
+    cdef object _drive_on(self)
     @cython.locals(service=Service, exchange=Exchange)
-    cdef void _open_exchange(self, Request request) except *
+    cdef object _open_exchange(self, Request request)
+    cdef object _end_request(self, Exchange exchange)
     cdef bint _is_misdirected(self, Request request) except -1
     cdef bint _take_body(self, Exchange exchange, bytes piece) except -1
-    cdef void _await_head(self) except *
+    cdef object _await_head(self)
     @cython.locals(service=Service)
-    cdef void _next_request(self) except *
-    cdef void response_complete(self) except *
-    cdef void _discard_rest(self) except *
-    cdef void _schedule_if_ready(self) except *
-    cdef void _schedule(self) except *
-    cdef void want_body(self) except *
-    cdef void body_consumed(self) except *
+    cdef object _next_request(self)
+    cdef object response_complete(self)
+    cdef object _discard_rest(self)
+    cdef object _schedule_if_ready(self)
+    cdef object _schedule(self)
+    cdef object want_body(self)
+    cdef object body_consumed(self)
     cdef bint body_is_long(self) except -1
-    cdef void _read_ahead(self) except *
-    cdef void _pause(self) except *
-    cdef void _resume_reading(self) except *
-    cdef void _reject(self, int status, str reason, bint retry=*) except *
-    cdef void _break(self) except *
-    cdef void break_off(self) except *
-    cdef void _finish(self) except *
-    cdef void _linger(self) except *
-    cdef void _write_timer_due(self) except *
+    cdef object _read_ahead(self)
+    cdef object _pause(self)
+    cdef object _resume_reading(self)
+    cdef object _reject(self, int status, str reason, bint retry=*)
+    cdef object _break(self)
+    cdef object break_off(self)
+    cdef object _finish(self)
+    cdef object _linger(self)
+    cdef object _write_timer_due(self)
 
 cdef class HTTP1Stream(Stream):
     cdef readonly HTTP1Connection connection
@@ -65,7 +66,7 @@ cdef class HTTP1Stream(Stream):
     cdef Request _request
     cdef bint _awaits_continue
 
-    cdef void begin(self, Request request) except *
-    cdef void end(self) except *
-    cdef void _end_body(self, Py_ssize_t size, trailers) except *
-    cdef void answer(self, int status, bytes text, bint retry) except *
+    cdef object begin(self, Request request)
+    cdef object end(self)
+    cdef object _end_body(self, Py_ssize_t size, trailers)
+    cdef object answer(self, int status, bytes text, bint retry)

@@ -233,6 +233,8 @@ class HTTP1Connection(Connection):
                 else:
                     requests += 1
                     self._next_request()
+                    if not self.parser.unread():
+                        return
                 continue
             event = self.parser.next_event()
             if event is NEED_DATA:
@@ -245,12 +247,7 @@ class HTTP1Connection(Connection):
                     self._await_head()
                 return
             if event is END:
-                self._request_complete = True
-                self.service.wheel.disarm(self._read_timer)
-                if exchange is not None:
-                    exchange.end_body()
-                    if self._peer_ended:
-                        exchange.half_closed()
+                self._end_request(exchange)
             elif exchange is None:
                 self._open_exchange(event)  # type: ignore[arg-type]
             elif not self._take_body(exchange, event):  # type: ignore[arg-type]
@@ -273,6 +270,17 @@ class HTTP1Connection(Connection):
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
         self.exchange = exchange
+        if not request.chunked and request.content_length <= 0:
+            self._end_request(exchange)
+
+    def _end_request(self, exchange: Exchange | None) -> None:
+        """The request has come, whole."""
+        self._request_complete = True
+        self.service.wheel.disarm(self._read_timer)
+        if exchange is not None:
+            exchange.end_body()
+            if self._peer_ended:
+                exchange.half_closed()
 
     def _is_misdirected(self, request: Request) -> bool:
         return self.scheme == "http" and request.target.lower().startswith(b"https:")
@@ -305,7 +313,7 @@ class HTTP1Connection(Connection):
     def _next_request(self) -> None:
         """The request is complete and answered: the connection's next, or its end."""
         self.exchange = None
-        if not self.stream.keep_alive or (self._peer_ended and not self.parser.unread):
+        if not self.stream.keep_alive or (self._peer_ended and not self.parser.unread()):
             self._finish()
             return
         self.parser.next_request()
@@ -328,7 +336,7 @@ class HTTP1Connection(Connection):
         if not self._request_complete:
             self._discard_rest()
         if not self._driving:
-            if self._request_complete and not self.parser.unread and not self._paused:
+            if self._request_complete and not self.parser.unread() and not self._paused:
                 if self.transport.queued <= HIGH_WATER:
                     self._next_request()
                 return
@@ -378,7 +386,7 @@ class HTTP1Connection(Connection):
         return exchange.request.content_length > DISCARD_LIMIT
 
     def _read_ahead(self) -> None:
-        if self.parser.unread > READ_AHEAD:
+        if self.parser.unread() > READ_AHEAD:
             self._pause()
 
     def _pause(self) -> None:
@@ -470,7 +478,7 @@ class HTTP1Stream(Stream):
         """Make ready to answer ``request``."""
         self._request = request
         self._awaits_continue = request.expects_continue
-        self.encoder.start(request.method, request.http_version, request.keep_alive)
+        self.encoder.start(request.method, request.is_http_10, request.keep_alive)
 
     def end(self) -> None:
         """The request is answered: what follows is another's."""
@@ -551,14 +559,14 @@ class HTTP1Stream(Stream):
 
     def write_interim(self, status: int, fields: Fields) -> None:
         """Send an informational response; HTTP/1.0 knows none (RFC 9110 section 15.2)."""
-        if self._request is not None and self._request.http_version != "1.0":
+        if self._request is not None and not self._request.is_http_10:
             self.transport.write(encode_interim(status, fields))
 
     def answer(self, status: int, text: bytes, retry: bool) -> None:
         """Queue a whole response of the server's own, the connection's last."""
         encoder = self.encoder
         method = self._request.method if self._request is not None else "GET"
-        encoder.start(method, "1.1", False)
+        encoder.start(method, False, False)
         fields = [(b"content-type", b"text/plain; charset=utf-8")]
         if retry:
             fields.append((b"retry-after", b"1"))

@@ -11,6 +11,7 @@ cdef class Request:
     cdef public bytes query_string
     cdef public list headers
     cdef public str http_version
+    cdef public bint is_http_10
     cdef public bint keep_alive
     cdef public long long content_length
     cdef public bint chunked

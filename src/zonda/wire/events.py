@@ -36,6 +36,7 @@ class Request:
         query_string: What follows the first ``?``, not decoded.
         headers: ``(name, value)`` pairs in the order sent, names in lower case.
         http_version: ``"1.0"``, ``"1.1"`` or ``"2"``; a higher minor version of 1 counts as 1.1.
+        is_http_10: Whether that is ``"1.0"``, where much is not known yet.
         keep_alive: Whether the peer lets the connection go on after the response.
         content_length: Octets of the body, or -1 when there is no Content-Length.
         chunked: Whether the body is in the chunked coding.
@@ -55,6 +56,7 @@ class Request:
         self.query_string = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.http_version = "1.1"
+        self.is_http_10 = False
         self.keep_alive = True
         self.content_length = -1
         self.chunked = False

@@ -37,7 +37,7 @@ def written(
     """
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start(method, version, keep_alive)
+    encoder.start(method, version == "1.0", keep_alive)
     size = encoder.head(out, status, fields or [], length, defaults)
     assert encoder.sends_body is (method != "HEAD" and status not in NO_BODY)
     for piece in pieces:
@@ -196,7 +196,7 @@ def test_reset_content_says_that_it_is_empty() -> None:
 def test_a_body_longer_than_its_length_is_refused_before_any_surplus() -> None:
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start("GET", "1.1", True)
+    encoder.start("GET", False, True)
     encoder.head(out, 200, [(b"content-length", b"5")], -1, NOTHING)
     encoder.data(out, b"hell")
     before = list(out)
@@ -209,7 +209,7 @@ def test_a_body_longer_than_its_length_is_refused_before_any_surplus() -> None:
 def test_a_body_shorter_than_its_length_is_refused_at_its_end(sent: bytes) -> None:
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start("GET", "1.1", True)
+    encoder.start("GET", False, True)
     encoder.head(out, 200, [(b"content-length", b"5")], -1, NOTHING)
     encoder.data(out, sent)
     before = list(out)
@@ -245,7 +245,7 @@ def test_a_control_character_in_a_value_is_refused_before_any_octet_is_out(octet
     for value in (b"%c" % octet, b"a%c" % octet, b"a%cset-cookie: b" % octet):
         encoder = ResponseEncoder()
         out = [b"before"]
-        encoder.start("GET", "1.1", True)
+        encoder.start("GET", False, True)
         with pytest.raises(ResponseError):
             encoder.head(out, 200, [(b"a", b"b"), (b"location", value)], 0, NOTHING)
         assert out == [b"before"]
@@ -282,7 +282,7 @@ def test_trailers_and_interim_responses_cannot_be_split_either(field: tuple[byte
 def test_a_refused_trailer_leaves_the_body_without_an_end() -> None:
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start("GET", "1.1", True)
+    encoder.start("GET", False, True)
     encoder.head(out, 200, [], -1, NOTHING)
     before = list(out)
     with pytest.raises(ResponseError):
@@ -408,7 +408,7 @@ def test_an_encoder_writes_one_response_after_another() -> None:
         ("GET", "1.0", -1),
     ):
         out: list[bytes] = []
-        encoder.start(method, version, True)
+        encoder.start(method, version == "1.0", True)
         encoder.head(out, 200, [], length, NOTHING)
         encoder.data(out, b"ok")
         encoder.end(out, None)
@@ -432,7 +432,7 @@ def test_a_piece_that_the_caller_sends_itself_is_framed_like_any_other() -> None
     for length, wire in ((-1, b"5\r\nhello\r\n0\r\n\r\n"), (5, b"hello")):
         encoder = ResponseEncoder()
         out: list[bytes] = []
-        encoder.start("GET", "1.1", True)
+        encoder.start("GET", False, True)
         encoder.head(out, 200, [], length, NOTHING)
         out.clear()
         size = encoder.open_piece(out, 5)
@@ -446,7 +446,7 @@ def test_a_piece_that_the_caller_sends_itself_is_framed_like_any_other() -> None
 def test_a_piece_that_the_caller_sends_itself_is_counted() -> None:
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start("GET", "1.1", True)
+    encoder.start("GET", False, True)
     encoder.head(out, 200, [], 5, NOTHING)
     before = list(out)
     with pytest.raises(ResponseError, match="longer"):
@@ -462,6 +462,6 @@ def test_the_connection_ends_only_a_body_without_length_or_chunks() -> None:
         ("GET", "1.1", -1, False),
         ("HEAD", "1.0", -1, False),
     ):
-        encoder.start(method, version, True)
+        encoder.start(method, version == "1.0", True)
         encoder.head([], 200, [], length, NOTHING)
         assert encoder.ends_with_connection is ends

@@ -197,7 +197,7 @@ def test_what_the_encoder_writes_h11_reads(
     declared = [(b"Content-Length", b"%d" % len(body))] if known == "declared" else []
     encoder = ResponseEncoder()
     out: list[bytes] = []
-    encoder.start(method, version, keep_alive)
+    encoder.start(method, version == "1.0", keep_alive)
     length = len(body) if known == "at hand" else -1
     encoder.head(out, status, [*sent, *declared], length, DefaultFields())
     for piece in pieces:

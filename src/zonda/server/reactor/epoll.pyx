@@ -169,7 +169,7 @@ cdef class Source:
     cdef uint32_t generation
     cdef uint32_t interest
 
-    cdef void ready(self, uint32_t events) except *:
+    cdef object ready(self, uint32_t events):
         raise NotImplementedError
 
     cdef int want(self, uint32_t interest) except -1:
@@ -188,7 +188,7 @@ cdef class Source:
 cdef class StreamSource(Source):
     cdef EpollTransport transport
 
-    cdef void ready(self, uint32_t events) except *:
+    cdef object ready(self, uint32_t events):
         self.transport.ready(events)
 
 
@@ -220,7 +220,7 @@ cdef class EpollTransport(Transport):
 
     # What epoll reports
 
-    cdef void ready(self, uint32_t events) except *:
+    cdef object ready(self, uint32_t events):
         if events & EPOLLIN and self.reading and not self.saw_end:
             self.read_ready()
             if self.closed:
@@ -238,7 +238,7 @@ cdef class EpollTransport(Transport):
         if events & EPOLLOUT:
             self.flush()
 
-    cdef void read_ready(self) except *:
+    cdef object read_ready(self):
         cdef ssize_t count
         cdef PyObject *fresh
         cdef bytes data
@@ -289,7 +289,7 @@ cdef class EpollTransport(Transport):
             code = number.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
         return _os_error(code) if code else ConnectionResetError("the peer has closed the connection")
 
-    cdef void fail(self, object error) except *:
+    cdef object fail(self, object error):
         if not self.closed:
             if isinstance(error, FileFaultError):
                 self.reset_on_close()
@@ -354,7 +354,7 @@ cdef class EpollTransport(Transport):
                 break
             size = PyBytes_GET_SIZE(part) - offset
             start = PyBytes_AS_STRING(part) + offset
-            if size <= SMALL_PART and used + size <= SCRATCH:
+            if size <= SMALL_PART and available > 1 and used + size <= SCRATCH:
                 memcpy(_scratch + used, start, size)
                 if copied:
                     parts[number - 1].iov_len += size
@@ -515,7 +515,7 @@ cdef class EpollTransport(Transport):
             ioctl(self.source.fd, SIOCOUTQ, &left)
         return self.sent - left
 
-    cdef void reset_on_close(self) except *:
+    cdef object reset_on_close(self):
         cdef linger_t option
         option.l_onoff = 1
         option.l_linger = 0
@@ -527,7 +527,7 @@ cdef class EpollTransport(Transport):
             self.release()
             self.connection.lost(None)
 
-    cdef void release(self) except *:
+    cdef object release(self):
         cdef int fd = self.source.fd
         self.closed = True
         self.reactor.unregister(self.source)
@@ -551,7 +551,7 @@ cdef bint _in_memory(int fd, off_t offset, size_t size):
 cdef class ListenerSource(Source):
     cdef EpollListener listener
 
-    cdef void ready(self, uint32_t events) except *:
+    cdef object ready(self, uint32_t events):
         self.listener.accept_batch()
 
 
@@ -618,7 +618,7 @@ cdef class EpollListener(Listener):
                 raise
         return True
 
-    cdef void back_off(self, error) except *:
+    cdef object back_off(self, error):
         """Stop accepting for a second: without descriptors the listener would stay ready and spin."""
         self.source.want(0)
         self.retry = self.reactor.loop.call_later(1.0, self.try_again)
@@ -673,7 +673,7 @@ cdef class EpollReactor(Reactor):
     cpdef long long seconds(self) except -1:
         return time(NULL)
 
-    cdef void register(self, Source source, int fd, uint32_t interest) except *:
+    cdef object register(self, Source source, int fd, uint32_t interest):
         cdef epoll_event event
         self.generation += 1
         source.reactor = self
@@ -688,14 +688,14 @@ cdef class EpollReactor(Reactor):
             self.sources.append(None)
         self.sources[fd] = source
 
-    cdef void unregister(self, Source source) except *:
+    cdef object unregister(self, Source source):
         cdef epoll_event event
         if source.fd >= 0:
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, source.fd, &event)
             self.sources[source.fd] = None
             source.fd = -1
 
-    cdef void fail_later(self, EpollTransport transport, error) except *:
+    cdef object fail_later(self, EpollTransport transport, error):
         if not self.failed:
             self.loop.call_soon(self._run_failed)
         self.failed.append((transport, error))
@@ -719,7 +719,7 @@ cdef class EpollReactor(Reactor):
                 return
             self.handle(events, count)
 
-    cdef void handle(self, epoll_event *events, int count) except *:
+    cdef object handle(self, epoll_event *events, int count):
         cdef int i
         cdef uint32_t fd
         cdef object found

@@ -20,5 +20,5 @@ cdef class TimerWheel:
     cpdef arm(self, Timer timer, long long ticks)
     cpdef disarm(self, Timer timer)
     cpdef drop(self, Timer timer)
-    cdef void _file(self, Timer timer) except *
-    cdef void _look(self, Timer timer) except *
+    cdef object _file(self, Timer timer)
+    cdef object _look(self, Timer timer)

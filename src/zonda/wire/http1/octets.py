@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["cut", "match"]
+__all__ = ["cut", "match", "put", "taken"]
 
 
 def cut(data: bytes, start: int, end: int) -> bytes:
@@ -13,3 +13,19 @@ def cut(data: bytes, start: int, end: int) -> bytes:
 def match(data: bytes, start: int, end: int, text: bytes) -> bool:
     """Whether ``data[start:end]`` is ``text``."""
     return data[start:end] == text
+
+
+def put(target: bytearray, at: int, data: bytes) -> int:
+    """Write ``data`` at ``at``, growing ``target`` where needed.
+
+    Returns:
+        The position behind it.
+    """
+    end = at + len(data)
+    target[at:end] = data
+    return end
+
+
+def taken(source: bytearray, size: int) -> bytes:
+    """The first ``size`` octets of ``source``."""
+    return bytes(source[:size])

@@ -31,30 +31,31 @@ cdef class RequestParser:
     cdef bint _close, _keep_alive
     cdef long long _remaining, _body_size
 
-    cdef void _begin_message(self) except *
+    cdef object _begin_message(self)
     cpdef feed(self, bytes data)
+    cpdef Py_ssize_t unread(self) except -1
     cpdef next_event(self)
     cpdef next_request(self)
     cdef object _next_event(self)
     cdef bint _cut_off(self, Py_ssize_t start) except -1
-    cdef void _check_size(self, Py_ssize_t line) except *
+    cdef object _check_size(self, Py_ssize_t line)
     @cython.locals(end=Py_ssize_t)
     cdef bint _refuse(self, Py_ssize_t start, int status, str reason) except -1
     @cython.locals(data=bytes, size=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, method_end=Py_ssize_t,
                    target_start=Py_ssize_t, target_end=Py_ssize_t, query=Py_ssize_t, end=Py_ssize_t,
                    kind=cython.uchar, escaped=bint, request=Request, target=bytes)
     cdef bint _read_request_line(self) except -1
-    cdef void _read_version(self, Request request, bytes text) except *
+    cdef object _read_version(self, Request request, bytes text)
     cdef bint _read_other_form(self, Request request, bytes target) except -1
     @cython.locals(data=bytes, size=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, name_end=Py_ssize_t,
                    value_start=Py_ssize_t, value_end=Py_ssize_t, slot=Py_ssize_t, hashed=cython.uint,
                    octet=cython.uchar, known=int, name=bytes, value=bytes)
     cdef bint _read_fields(self, list fields) except -1
-    cdef void _take_framing(self, int known, bytes value) except *
+    cdef object _take_framing(self, int known, bytes value)
     @cython.locals(request=Request, length=cython.longlong)
     cdef Request _finish_head(self)
-    cdef void _replace_host(self, Request request) except *
-    cdef void _take_coding(self, Request request) except *
+    cdef object _replace_host(self, Request request)
+    cdef object _take_coding(self, Request request)
     @cython.locals(available=Py_ssize_t, size=Py_ssize_t, end=Py_ssize_t, piece=bytes)
     cdef object _read_content(self)
     @cython.locals(data=bytes, size=Py_ssize_t, pos=Py_ssize_t, start=Py_ssize_t, digits=Py_ssize_t,

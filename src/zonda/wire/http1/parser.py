@@ -158,7 +158,6 @@ class RequestParser:
         self._partial = None
         return unread
 
-    @property
     def unread(self) -> int:
         """Octets fed and not parsed yet."""
         if self._partial is not None:
@@ -168,7 +167,7 @@ class RequestParser:
     @property
     def idle(self) -> bool:
         """Whether no part of a request has been seen since the last one."""
-        return self._state == _REQUEST_LINE and self.unread == 0
+        return self._state == _REQUEST_LINE and self.unread() == 0
 
     # Events
 
@@ -343,6 +342,7 @@ class RequestParser:
             raise ProtocolError(505, "HTTP version not supported: this is HTTP/1")
         if text[7:8] == b"0":
             request.http_version = "1.0"
+            request.is_http_10 = True
 
     def _read_other_form(self, request: Request, target: bytes) -> bool:
         """Absolute-form and asterisk-form (RFC 9112 sections 3.2.2 and 3.2.4).
@@ -464,16 +464,16 @@ class RequestParser:
                     elif option == b"keep-alive":
                         self._keep_alive = True
         elif known == EXPECT:
-            if self._request.http_version != "1.0":
+            if not self._request.is_http_10:
                 if value.lower() != b"100-continue":
                     raise ProtocolError(417, "an expectation other than 100-continue")
                 self._request.expects_continue = True
-        elif self._request.http_version != "1.0":
+        elif not self._request.is_http_10:
             self._request.upgrade = value
 
     def _finish_head(self) -> Request:
         request = self._request
-        if request.http_version == "1.0":
+        if request.is_http_10:
             request.keep_alive = self._keep_alive and not self._close
         else:
             request.keep_alive = not self._close
@@ -504,7 +504,7 @@ class RequestParser:
 
     def _take_coding(self, request: Request) -> None:
         """Accept one ``chunked`` and nothing else (RFC 9112 sections 6.1 and 6.3)."""
-        if request.http_version == "1.0":
+        if request.is_http_10:
             raise ProtocolError(400, "Transfer-Encoding in an HTTP/1.0 request")
         if request.content_length >= 0:
             raise ProtocolError(400, "both Content-Length and Transfer-Encoding")

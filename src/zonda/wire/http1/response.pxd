@@ -1,5 +1,6 @@
 cimport cython
 
+from zonda.wire.http1 cimport octets_inline as octets
 from zonda.wire.http1.fields cimport FieldTable
 
 cdef bytes TOKEN, FIELD_VALUE
@@ -15,6 +16,7 @@ cdef class DefaultFields:
     cdef readonly bytes server
     cdef readonly bytes extra
     cdef readonly bytes all
+    cdef readonly bytearray scratch
 
 cdef class ResponseEncoder:
     cdef public bint keep_alive
@@ -25,12 +27,12 @@ cdef class ResponseEncoder:
     cdef Py_ssize_t _chunk_size
     cdef bytes _chunk_line
 
-    cpdef start(self, str method, str http_version, bint keep_alive)
-    @cython.locals(mark=Py_ssize_t)
+    cpdef start(self, str method, bint is_http_10, bint keep_alive)
+    @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint,
+                   has_upgrade=bint, scratch=bytearray, size=Py_ssize_t, known=int, slot=Py_ssize_t,
+                   framing=bytes)
     cpdef Py_ssize_t head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
-    @cython.locals(bodiless=bint, declared=cython.longlong, has_date=bint, has_server=bint, has_upgrade=bint, line=bytes,
-                   size=Py_ssize_t, known=int, slot=Py_ssize_t)
-    cdef Py_ssize_t _head(self, list out, int status, fields, long long length, DefaultFields defaults) except -1
+    cdef bytes _frame(self, int status, long long length, long long declared, bint bodiless)
     @cython.locals(size=Py_ssize_t, added=Py_ssize_t)
     cpdef Py_ssize_t data(self, list out, bytes data) except -1
     cpdef Py_ssize_t open_piece(self, list out, long long size) except -1

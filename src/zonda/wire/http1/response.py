@@ -12,7 +12,8 @@ checked octet by octet, and a body that disagrees with its Content-Length raises
 octet is written. The framing fields (Transfer-Encoding, Connection) are ours alone.
 
 Every method appends ``bytes`` to the list ``out`` and returns how many octets it appended. When
-one raises, ``out`` is as it was.
+one raises, ``out`` is as it was. A head is put together in a scratch buffer that all encoders of a
+worker share, and becomes one ``bytes``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
+from zonda.wire.http1 import octets
 from zonda.wire.http1.errors import ResponseError
 from zonda.wire.http1.fields import (
     CONNECTION,
@@ -79,6 +81,7 @@ class DefaultFields:
     def __init__(self, date: bytes = b"", server: bytes = b"", extra: Fields = ()) -> None:
         self.server = b"\r\nserver: " + server if server else b""
         self.extra = b"".join(b"\r\n%b: %b" % field for field in extra)
+        self.scratch = bytearray(4096)
         self.renew(date)
 
     def renew(self, date: bytes) -> None:
@@ -105,11 +108,11 @@ class ResponseEncoder:
         self._chunk_size = -1
         self._chunk_line = b""
 
-    def start(self, method: str, http_version: str, keep_alive: bool) -> None:
+    def start(self, method: str, is_http_10: bool, keep_alive: bool) -> None:
         """Begin the answer to a request; ``keep_alive`` is the most that the head may promise."""
         self.keep_alive = keep_alive
         self._head_only = method == "HEAD"
-        self._http_10 = http_version == "1.0"
+        self._http_10 = is_http_10
 
     def head(
         self, out: list[Any], status: int, fields: Fields, length: int, defaults: DefaultFields
@@ -119,7 +122,7 @@ class ResponseEncoder:
         Args:
             out: Where the octets go.
             status: 200 to 999.
-            fields: The application's fields, written in their order and case.
+            fields: The application's fields, written in their order.
             length: Octets of the body if all of it is known now, else -1.
             defaults: What the server adds.
 
@@ -127,16 +130,6 @@ class ResponseEncoder:
             ResponseError: A field or the status cannot be sent, or ``length`` is not what the
                 application's Content-Length says.
         """
-        mark = len(out)
-        try:
-            return self._head(out, status, fields, length, defaults)
-        except BaseException:
-            del out[mark:]
-            raise
-
-    def _head(
-        self, out: list[Any], status: int, fields: Fields, length: int, defaults: DefaultFields
-    ) -> int:
         if not 200 <= status <= 999:
             raise ResponseError(f"status {status} is not a final status: send 200 to 999")
         bodiless = self._head_only or status in (204, 205, 304)
@@ -144,9 +137,8 @@ class ResponseEncoder:
         has_date = False
         has_server = False
         has_upgrade = False
-        line = _STATUS_LINES[status]
-        out.append(line)
-        size = len(line)
+        scratch = defaults.scratch
+        size = octets.put(scratch, 0, _STATUS_LINES[status])
         for field in fields:
             name, value = field
             if type(name) is not bytes:
@@ -160,9 +152,7 @@ class ResponseEncoder:
                     if declared >= 0:
                         raise ResponseError("more than one content-length: send one")
                     declared = _read_length(value)
-                    if status == 204:
-                        continue
-                    if bodiless and status == 205:
+                    if status in (204, 205):
                         continue
                 elif known == CONNECTION:
                     if _has_option(value, b"close"):
@@ -177,63 +167,67 @@ class ResponseEncoder:
                 elif known == SERVER:
                     has_server = True
             if slot >= 0:
-                out.append(KNOWN_FIELDS.prefix(slot))
+                size = octets.put(scratch, size, KNOWN_FIELDS.prefix(slot))
             else:
-                out.append(_CRLF)
-                out.append(name)
-                out.append(_COLON)
-            out.append(value)
-            size += len(name) + len(value) + 4
-        line = defaults.all
-        if has_date or has_server:
-            line = defaults.extra
+                size = octets.put(scratch, size, _CRLF)
+                size = octets.put(scratch, size, name)
+                size = octets.put(scratch, size, _COLON)
+            size = octets.put(scratch, size, value)
+        if not has_date and not has_server:
+            size = octets.put(scratch, size, defaults.all)
+        else:
             if not has_date:
-                line = defaults.date + line
+                size = octets.put(scratch, size, defaults.date)
             if not has_server:
-                line = defaults.server + line
-        out.append(line)
-        size += len(line)
+                size = octets.put(scratch, size, defaults.server)
+            size = octets.put(scratch, size, defaults.extra)
 
+        framing = self._frame(status, length, declared, bodiless)
+        if framing:
+            size = octets.put(scratch, size, framing)
+        if has_upgrade:
+            # A sender of Upgrade names it in Connection (RFC 9110 section 7.8).
+            both = _UPGRADE_KEEP_ALIVE if self.keep_alive else _UPGRADE_CLOSE
+            size = octets.put(scratch, size, both)
+        elif not self.keep_alive:
+            size = octets.put(scratch, size, _CLOSE)
+        elif self._http_10:
+            size = octets.put(scratch, size, _KEEP_ALIVE)
+        size = octets.put(scratch, size, _END_OF_HEAD)
+        out.append(octets.taken(scratch, size))
+        return size
+
+    def _frame(self, status: int, length: int, declared: int, bodiless: bool) -> bytes:
+        """Settle how the body is framed.
+
+        Returns:
+            The field line that says so, empty if the application's own fields do, or nothing does.
+        """
         self._remaining = -1
-        line = b""
+        self.sends_body = not bodiless
         if bodiless:
             self._mode = _NO_BODY
             if status == 205:
-                line = _LENGTH_LINES[0]
-            elif self._head_only and declared < 0 and length > 0 and status not in (204, 304):
-                line = _length_line(length)
-        elif declared >= 0:
+                return _LENGTH_LINES[0]
+            if self._head_only and declared < 0 and length > 0 and status not in (204, 304):
+                return _length_line(length)
+            return b""
+        if declared >= 0:
             if 0 <= length != declared:
                 raise _length_error(declared, length)
             self._mode = _LENGTH
             self._remaining = declared
-        elif length >= 0:
+            return b""
+        if length >= 0:
             self._mode = _LENGTH
             self._remaining = length
-            line = _length_line(length)
-        elif self._http_10:
+            return _length_line(length)
+        if self._http_10:
             self._mode = _CLOSED
             self.keep_alive = False
-        else:
-            self._mode = _CHUNKED
-            line = _CHUNKED_LINE
-        self.sends_body = self._mode != _NO_BODY
-        if line:
-            out.append(line)
-            size += len(line)
-        if has_upgrade:
-            # A sender of Upgrade names it in Connection (RFC 9110 section 7.8).
-            line = _UPGRADE_KEEP_ALIVE if self.keep_alive else _UPGRADE_CLOSE
-            out.append(line)
-            size += len(line)
-        elif not self.keep_alive:
-            out.append(_CLOSE)
-            size += len(_CLOSE)
-        elif self._http_10:
-            out.append(_KEEP_ALIVE)
-            size += len(_KEEP_ALIVE)
-        out.append(_END_OF_HEAD)
-        return size + 4
+            return b""
+        self._mode = _CHUNKED
+        return _CHUNKED_LINE
 
     def data(self, out: list[Any], data: bytes) -> int:
         """Append a piece of the body.
