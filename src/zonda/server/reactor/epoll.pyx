@@ -657,7 +657,6 @@ cdef class EpollReactor(Reactor):
     cdef list sources            # by descriptor
     cdef uint32_t generation
     cdef list failed
-    cdef object pid
 
     name = "epoll"
 

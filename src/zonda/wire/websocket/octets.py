@@ -1,4 +1,4 @@
-"""Masking and slices of ``bytes``, cheap in the compiled build.
+"""Masks, frame headers and slices of ``bytes``, cheap in the compiled build.
 
 ``octets_inline.pxd`` has the C bodies: eight octets a step. Here the exclusive or of two long
 integers does the work, which is the fastest that plain Python has.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from codecs import utf_8_decode
 
-__all__ = ["append_masked", "cut", "masked", "valid_end"]
+from zonda.wire.websocket.grammar import LENGTH_16, LENGTH_64
+
+__all__ = ["append_masked", "cut", "header", "joined", "masked", "valid_end"]
 
 
 def cut(data: bytes, start: int, end: int) -> bytes:
@@ -16,29 +18,27 @@ def cut(data: bytes, start: int, end: int) -> bytes:
     return data[start:end]
 
 
-def masked(data: bytes, start: int, end: int, keys: bytes, at: int, phase: int) -> bytes:
+def masked(data: bytes, start: int, end: int, key: bytes, phase: int) -> bytes:
     """``data[start:end]`` with a mask put on, or taken off (RFC 6455 section 5.3).
 
     Args:
         data: Where the octets are.
         start: Of the slice, which is not checked.
         end: Of the slice.
-        keys: Where the four octets of the masking key are.
-        at: Where in ``keys`` they begin.
+        key: The masking key, four octets.
         phase: How many octets of the frame's payload came before these; the lowest two bits count.
     """
     size = end - start
-    turn = phase & 3
-    key = keys[at + turn : at + 4] + keys[at : at + turn]
-    mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+    turned = key[phase & 3 :] + key[: phase & 3]
+    mask = int.from_bytes((turned * (size // 4 + 1))[:size], "little")
     return (int.from_bytes(data[start:end], "little") ^ mask).to_bytes(size, "little")
 
 
 def append_masked(
-    buffer: bytearray, data: bytes, start: int, end: int, keys: bytes, at: int, phase: int
+    buffer: bytearray, data: bytes, start: int, end: int, key: bytes, phase: int
 ) -> None:
     """Append what ``masked`` returns to ``buffer``."""
-    buffer += masked(data, start, end, keys, at, phase)
+    buffer += masked(data, start, end, key, phase)
 
 
 def valid_end(buffer: bytearray, start: int) -> int:
@@ -49,3 +49,17 @@ def valid_end(buffer: bytearray, start: int) -> int:
     """
     with memoryview(buffer) as whole, whole[start:] as rest:
         return start + utf_8_decode(rest, "strict", False)[1]
+
+
+def header(first: int, mask: int, size: int) -> bytes:
+    """A frame's first octets, up to and including the length, in as few as it needs."""
+    if size < LENGTH_16:
+        return bytes((first, mask | size))
+    if size < 0x10000:
+        return bytes((first, mask | LENGTH_16)) + size.to_bytes(2, "big")
+    return bytes((first, mask | LENGTH_64)) + size.to_bytes(8, "big")
+
+
+def joined(first: int, payload: bytes) -> bytes:
+    """A frame without a mask, in one piece."""
+    return header(first, 0, len(payload)) + payload

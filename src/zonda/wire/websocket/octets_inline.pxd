@@ -1,7 +1,7 @@
 # The C bodies of octets.py. A file of its own, since the .pxd beside octets.py would compile it.
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8Stateful
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
@@ -30,21 +30,21 @@ cdef inline void _mask(unsigned char *target, const unsigned char *source, Py_ss
         target[i] = source[i] ^ turned[i & 7]
         i += 1
 
-cdef inline bytes masked(bytes data, Py_ssize_t start, Py_ssize_t end, bytes keys, Py_ssize_t at,
+cdef inline bytes masked(bytes data, Py_ssize_t start, Py_ssize_t end, bytes key,
                          Py_ssize_t phase):
     cdef bytes made = PyBytes_FromStringAndSize(NULL, end - start)
     _mask(<unsigned char *>PyBytes_AS_STRING(made),
           <const unsigned char *>PyBytes_AS_STRING(data) + start, end - start,
-          <const unsigned char *>PyBytes_AS_STRING(keys) + at, phase)
+          <const unsigned char *>PyBytes_AS_STRING(key), phase)
     return made
 
 cdef inline int append_masked(bytearray buffer, bytes data, Py_ssize_t start, Py_ssize_t end,
-                              bytes keys, Py_ssize_t at, Py_ssize_t phase) except -1:
+                              bytes key, Py_ssize_t phase) except -1:
     cdef Py_ssize_t size = PyByteArray_GET_SIZE(buffer)
     PyByteArray_Resize(buffer, size + end - start)
     _mask(<unsigned char *>PyByteArray_AS_STRING(buffer) + size,
           <const unsigned char *>PyBytes_AS_STRING(data) + start, end - start,
-          <const unsigned char *>PyBytes_AS_STRING(keys) + at, phase)
+          <const unsigned char *>PyBytes_AS_STRING(key), phase)
     return 0
 
 cdef inline Py_ssize_t valid_end(bytearray buffer, Py_ssize_t start) except -1:
@@ -52,3 +52,29 @@ cdef inline Py_ssize_t valid_end(bytearray buffer, Py_ssize_t start) except -1:
     PyUnicode_DecodeUTF8Stateful(PyByteArray_AS_STRING(buffer) + start,
                                  PyByteArray_GET_SIZE(buffer) - start, "strict", &used)
     return start + used
+
+cdef inline Py_ssize_t _header(unsigned char *target, int first, int mask, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t octets, i
+    target[0] = <unsigned char>first
+    if size < 126:
+        target[1] = <unsigned char>(mask | size)
+        return 2
+    octets = 2 if size < 0x10000 else 8
+    target[1] = <unsigned char>(mask | (126 if octets == 2 else 127))
+    for i in range(octets):
+        target[2 + i] = <unsigned char>((<uint64_t>size >> (8 * (octets - 1 - i))) & 0xFF)
+    return 2 + octets
+
+cdef inline bytes header(int first, int mask, Py_ssize_t size):
+    cdef unsigned char made[10]
+    cdef Py_ssize_t octets = _header(made, first, mask, size)
+    return PyBytes_FromStringAndSize(<char *>made, octets)
+
+cdef inline bytes joined(int first, bytes payload):
+    cdef unsigned char made[10]
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef Py_ssize_t octets = _header(made, first, 0, size)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, octets + size)
+    memcpy(PyBytes_AS_STRING(frame), made, octets)
+    memcpy(PyBytes_AS_STRING(frame) + octets, PyBytes_AS_STRING(payload), size)
+    return frame

@@ -202,6 +202,7 @@ class MessageParser:
         if self._masked:
             if len(data) - pos < 4:
                 return False
+            self._mask = octets.cut(data, pos, pos + 4)
             pos += 4
         # The header is whole: from here on nothing is read of it twice.
         self._opcode = opcode
@@ -256,15 +257,7 @@ class MessageParser:
     # Control frames
 
     def _read_control(self) -> Ping | Pong | Close:
-        start = self._pos
-        end = start + self._remaining
-        if self._masked:
-            payload = octets.masked(self._data, start, end, self._data, start - 4, 0)
-        else:
-            payload = octets.cut(self._data, start, end)
-        self._pos = end
-        self._remaining = 0
-        self._state = _HEADER
+        payload = self._take(self._pos + self._remaining)
         if self._opcode == PING:
             return Ping(payload)
         if self._opcode == PONG:
@@ -274,46 +267,100 @@ class MessageParser:
         self._drop()
         return event
 
+    def _take(self, end: int) -> bytes:
+        """The payload of a frame that is all there, up to ``end``."""
+        if self._masked:
+            payload = octets.masked(self._data, self._pos, end, self._mask, 0)
+        else:
+            payload = octets.cut(self._data, self._pos, end)
+        self._pos = end
+        self._remaining = 0
+        self._state = _HEADER
+        return payload
+
     # Data frames
 
     def _read_payload(self) -> str | bytes | None:
         """Take what is there of the payload. The message, once that completes it, or None."""
-        data = self._data
         start = self._pos
-        available = len(data) - start
+        available = len(self._data) - start
         size = min(self._remaining, available)
         end = start + size
-        if self._masked and self._taken == 0:
-            self._mask = octets.cut(data, start - 4, start)
         whole = size == self._remaining
         last = whole and self._final
         if last and self._taken == 0 and self._fragments == 1:
-            payload = self._take(start, end)
-            return self._finish(payload)
+            return self._read_whole(end)
         if size or last:
             self._append(start, end, last)
-        self._pos = end
         self._taken += size
         self._remaining -= size
-        if end == len(data):
+        if end == len(self._data):
             # Let go of the read, which may be far larger than the piece.
             self._data = b""
-            self._pos = 0
-        if whole:
-            self._state = _HEADER
-        return self._complete() if last else None
+            end = 0
+        self._pos = end
+        if not whole:
+            return None
+        self._state = _HEADER
+        return self._put_together() if last else None
 
-    def _take(self, start: int, end: int) -> bytes:
-        return b""
+    def _read_whole(self, end: int) -> str | bytes:
+        """A message of one frame that is all there."""
+        payload = self._take(end)
+        if self._compressed:
+            assert self._inflater is not None  # noqa: S101 - for type checkers
+            payload = self._inflater.inflate(payload, self._max_message, True)
+        text = self._kind == TEXT
+        self._begin_message()
+        if not text:
+            return payload
+        try:
+            return payload.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _not_utf_8() from None
 
     def _append(self, start: int, end: int, last: bool) -> None:
-        pass
+        """Add a piece of a payload to the message, and judge it as far as that is possible."""
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = bytearray()
+        if self._compressed:
+            assert self._inflater is not None  # noqa: S101 - for type checkers
+            if self._masked:
+                piece = octets.masked(self._data, start, end, self._mask, self._taken)
+            else:
+                piece = octets.cut(self._data, start, end)
+            buffer += self._inflater.inflate(piece, self._max_message - len(buffer), last)
+        elif self._masked:
+            octets.append_masked(buffer, self._data, start, end, self._mask, self._taken)
+        else:
+            buffer += octets.cut(self._data, start, end)
+        if self._kind == TEXT:
+            try:
+                self._valid = octets.valid_end(buffer, self._valid)
+            except UnicodeDecodeError:
+                raise _not_utf_8() from None
 
-    def _finish(self, payload: bytes) -> str | bytes:
-        return payload
+    def _put_together(self) -> str | bytes:
+        """The message that the buffer has come to."""
+        buffer = self._buffer
+        assert buffer is not None  # noqa: S101 - for type checkers
+        text = self._kind == TEXT
+        if text and self._valid != len(buffer):
+            raise _not_utf_8()
+        self._begin_message()
+        return buffer.decode("utf-8") if text else bytes(buffer)
 
-    def _complete(self) -> str | bytes:
-        return b""
+    def _begin_message(self) -> None:
+        self._kind = CONTINUATION
+        self._compressed = False
+        self._fragments = 0
+        self._buffer = None
+        self._valid = 0
+
+
+def _not_utf_8() -> WebSocketError:
+    return WebSocketError(CloseCode.INVALID_DATA, "a text message that is not UTF-8")
 
 
 def _read_length(data: bytes, pos: int, size: int) -> int:
