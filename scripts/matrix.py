@@ -40,13 +40,16 @@ class Row:
     build: str
     reactor: str
     eager: bool
+    loop: str = "asyncio"
+    """The event loop of the tests that serve in their own process."""
     apps: bool = False
     """Whether the frameworks of tests/apps are driven too: they take longer than all the rest."""
 
     @property
     def name(self) -> str:
         """What the row is called in the output, and as a file name."""
-        return f"{self.python}-{self.build}-{self.reactor}-{'eager' if self.eager else 'lazy'}"
+        name = f"{self.python}-{self.build}-{self.reactor}-{'eager' if self.eager else 'lazy'}"
+        return name if self.loop == "asyncio" else f"{name}-{self.loop}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def rows_for(python: str) -> list[Row]:
     """The rows of one Python, each once."""
     rows = [
         Row(python, "compiled", "epoll", eager=True, apps=True),
-        Row(python, "compiled", "epoll", eager=False),
+        Row(python, "compiled", "epoll", eager=False, loop="uvloop"),
         Row(python, "compiled", "asyncio", eager=True),
         Row(python, "pure", "asyncio", eager=True, apps=python == "3.11"),
         Row(python, "pure", "asyncio", eager=False),
@@ -86,6 +89,7 @@ def run_row(row: Row, pytest_arguments: Sequence[str], *, shown: bool) -> Outcom
         "ZONDA_EXPECT_BUILD": row.build,
         "ZONDA_REACTOR": row.reactor,
         "ZONDA_EAGER_TASKS": str(int(row.eager)),
+        "ZONDA_LOOP": row.loop,
     }
     reports = VENVS / "reports"
     reports.mkdir(exist_ok=True)

@@ -22,6 +22,7 @@ from tests.server.harness import (
     start,
     until,
 )
+from zonda.server.reactor.interface import BULK_SIZE, HIGH_WATER
 
 
 def connection(server: Serving) -> Any:  # noqa: ANN401
@@ -54,11 +55,14 @@ async def test_a_slow_reader_stops_the_application(size: int) -> None:
     async with serving(app) as server:
         client = await server.connect(receive_buffer=4096)
         await client.send(request())
-        await until(lambda: connection(server).transport.queued > 65_536)
+        await until(lambda: connection(server).transport.queued > HIGH_WATER)
         stopped_at = await settled(lambda: sent)
         assert stopped_at < 16_000_000
-        assert connection(server).transport.queued <= 65_536 + 2 * size + 200
-        assert sum(len(part) for part in connection(server).transport.queue) <= 200_000 + 2 * size
+        assert connection(server).transport.queued <= HIGH_WATER + 2 * size + 200
+        assert (
+            sum(len(part) for part in connection(server).transport.queue)
+            <= 2 * HIGH_WATER + 2 * size
+        )
         await client.read(10_000_000)
         await until(lambda: sent > stopped_at)
         client.close()
@@ -248,7 +252,7 @@ async def test_a_slow_application_stops_the_client(piece: int) -> None:
         assert stopped_at < len(data)
         only = connection(server)
         assert only.exchange.buffered < 2_000_000
-        assert only.parser.unread <= 400_000
+        assert only.parser.unread() <= 400_000
         gate.set()
         sending = asyncio.ensure_future(client.send(data[sent:]))
         response = await client.read_response()
@@ -307,7 +311,7 @@ async def test_pipelined_requests_are_left_with_the_client_while_one_runs() -> N
 
         await settled(push)
         assert sent < len(data)
-        assert connection(server).parser.unread <= 131_072
+        assert connection(server).parser.unread() <= 2 * BULK_SIZE
         gate.set()
         whole = -(-sent // len(one))
         rest = asyncio.ensure_future(client.send((one * whole)[sent:]))
@@ -331,7 +335,7 @@ async def test_answers_to_pipelined_requests_wait_for_a_slow_reader() -> None:
         await client.send(request() * 1000)
         await until(lambda: begun)
         assert await settled(lambda: begun) < 600
-        assert connection(server).transport.queued < 200_000
+        assert connection(server).transport.queued < 2 * HIGH_WATER
         for _ in range(1000):
             assert len((await client.read_response()).body) == 30_000
         assert begun == 1000

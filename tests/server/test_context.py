@@ -19,6 +19,7 @@ from tests.server.harness import (
     start,
     until,
 )
+from zonda.server.reactor.interface import HIGH_WATER
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -176,7 +177,7 @@ async def test_a_request_can_be_cancelled_wherever_it_waits(eager_tasks: bool, w
         await client.send(request())
         await until(lambda: tasks and server.service.running)
         if where == "send":
-            await until(lambda: _queued(server) > 65536)
+            await until(lambda: _queued(server) > HIGH_WATER)
         tasks[0].cancel()
         await soon(asyncio.wait(tasks))
         assert cancelled == [where]

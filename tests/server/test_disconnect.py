@@ -25,6 +25,7 @@ from tests.server.harness import (
     start,
     until,
 )
+from zonda.server.reactor.interface import HIGH_WATER
 
 LEAVE = {"close": Client.close, "reset": Client.reset}
 leaving = pytest.mark.parametrize("way", LEAVE)
@@ -138,7 +139,7 @@ async def test_a_blocked_send_ends_with_an_os_error(way: str) -> None:
     async with serving(app) as server:
         client = await server.connect(receive_buffer=4096)
         await client.send(request())
-        await until(lambda: queued(server) > 65536)
+        await until(lambda: queued(server) > HIGH_WATER)
         LEAVE[way](client)
         await until(lambda: raised)
         await server.idle()

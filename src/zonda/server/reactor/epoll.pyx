@@ -28,7 +28,7 @@ from posix.types cimport off_t
 
 from zonda.server.reactor.interface cimport Connection, FileSegment, Listener, Reactor, Transport
 
-from zonda.server.reactor.interface import LOW_WATER, READ_SIZE, Connection, FileFaultError, FileSegment, Listener, Reactor, Transport
+from zonda.server.reactor.interface import BULK_SIZE, LOW_WATER, READ_SIZE, Connection, FileFaultError, FileSegment, Listener, Reactor, Transport
 
 __all__ = ["EpollReactor"]
 
@@ -135,7 +135,6 @@ cdef enum:
     BATCH = 64               # events drained at once
     TURNS = 4                # times that is done a wake-up
     ACCEPT_BATCH = 64        # connections accepted a wake-up
-    BULK_SIZE = 262144       # bytes asked of a socket whose last read filled the buffer
     PARTS = 64               # pieces of one gathered write
     SMALL_PART = 4096        # what is copied together rather than gathered
     SCRATCH = 65536 + 4096   # room for the small parts of one write
@@ -244,12 +243,12 @@ cdef class EpollTransport(Transport):
         cdef bytes data
         if self.bulk:
             # The peer has much to say: read into the object that is handed on.
-            fresh = new_bytes(NULL, BULK_SIZE)
+            fresh = new_bytes(NULL, BULK_SIZE_C)
             if fresh == NULL:
                 raise MemoryError
-            count = recv(self.source.fd, PyBytes_AS_STRING(<object> fresh), BULK_SIZE, 0)
+            count = recv(self.source.fd, PyBytes_AS_STRING(<object> fresh), BULK_SIZE_C, 0)
             self.bulk = count >= READ_SIZE_C
-            if 0 < count < BULK_SIZE:
+            if 0 < count < BULK_SIZE_C:
                 _PyBytes_Resize(&fresh, count)  # nobody else has seen it: shrinks in place
             if count > 0:
                 data = <bytes> <object> fresh
@@ -761,4 +760,5 @@ cdef class EpollReactor(Reactor):
 
 
 cdef Py_ssize_t READ_SIZE_C = READ_SIZE
+cdef Py_ssize_t BULK_SIZE_C = BULK_SIZE
 cdef Py_ssize_t LOW_WATER_C = LOW_WATER

@@ -25,6 +25,7 @@ from time import time
 from zonda.server.reactor.wheel import TimerOwner, TimerWheel
 
 __all__ = [
+    "BULK_SIZE",
     "CORK_LIMIT",
     "HIGH_WATER",
     "LOW_WATER",
@@ -39,6 +40,9 @@ __all__ = [
 
 READ_SIZE = 65_536
 """Bytes asked of a socket at once."""
+
+BULK_SIZE = 262_144
+"""Bytes asked of a socket whose last read brought all that was asked."""
 
 HIGH_WATER = 262_144
 """Bytes queued for a peer above which its writers wait."""

@@ -81,8 +81,8 @@ class Handshake:
         if subprotocol is not None:
             if subprotocol not in self.subprotocols:
                 raise MessageError(
-                    f"the client did not offer the subprotocol {subprotocol!r}, and would close the "
-                    "connection: choose one of the scope's subprotocols, or none"
+                    f"the client did not offer the subprotocol {subprotocol!r}, and would close "
+                    "the connection: choose one of the scope's subprotocols, or none"
                 )
             fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if deflate is not None:

@@ -34,7 +34,7 @@ def masked(data: bytes, start: int, end: int, key: bytes, phase: int) -> bytes:
     return (int.from_bytes(data[start:end], "little") ^ mask).to_bytes(size, "little")
 
 
-def append_masked(
+def append_masked(  # noqa: PLR0913, PLR0917 - compiled, a slice costs more than two arguments
     buffer: bytearray, data: bytes, start: int, end: int, key: bytes, phase: int
 ) -> None:
     """Append what ``masked`` returns to ``buffer``."""

@@ -44,7 +44,6 @@ from zonda.wire.websocket.grammar import (
     CONTINUATION,
     FIN,
     LENGTH_16,
-    LENGTH_64,
     MASK,
     MAX_CONTROL,
     OPCODE,
@@ -337,9 +336,12 @@ class MessageParser:
             buffer += octets.cut(self._data, start, end)
         if self._kind == TEXT:
             try:
-                self._valid = octets.valid_end(buffer, self._valid)
+                valid = self._valid = octets.valid_end(buffer, self._valid)
             except UnicodeDecodeError:
                 raise _not_utf_8() from None
+            # Python judges a surrogate when its third octet has come: the second is enough.
+            if len(buffer) - valid == 2 and buffer[valid] == 0xED and buffer[valid + 1] > 0x9F:
+                raise _not_utf_8()
 
     def _put_together(self) -> str | bytes:
         """The message that the buffer has come to."""
