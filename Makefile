@@ -7,7 +7,8 @@
 #                (ARGS="--python 3.11 --build pure tests/wire -k chunked" for a part of them)
 #   make check   linter, formatter, both type checkers, the import arrows between layers
 #   make bench   side by side with other servers, on Python 3.13 (ARGS goes to bench/run.py)
-#   make fuzz    coverage-guided fuzzing of the codecs (ARGS goes to fuzz/run)
+#   make fuzz    coverage-guided fuzzing of the codecs (ARGS goes to fuzz/run), then the corpora
+#                on an ASan and UBSan build
 #   make sanitize  the codecs' tests and the fuzz corpora on an ASan and UBSan build
 #   make docs    the documentation, into docs/_build
 #   make format  apply the formatter and the linter's safe fixes
@@ -41,6 +42,7 @@ bench:
 
 fuzz:
 	$(IN) fuzz fuzz/run $(ARGS)
+	fuzz/sanitize
 
 sanitize:
 	$(IN) sanitized pytest tests/wire $(ARGS)
