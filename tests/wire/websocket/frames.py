@@ -11,6 +11,7 @@ from zonda.wire.events import Sentinel
 from zonda.wire.websocket import (
     NEED_DATA,
     Close,
+    DeflateOptions,
     DeflateParameters,
     Limits,
     MessageEncoder,
@@ -122,8 +123,6 @@ def refusal(data: bytes, **options: Limits | DeflateParameters | None) -> int | 
 
 def encoder(role: Role = "server", deflate: DeflateParameters | None = None) -> MessageEncoder:
     """What writes for ``role``, compressing everything if ``deflate`` was agreed on."""
-    from zonda.wire.websocket import DeflateOptions  # noqa: PLC0415
-
     options = DeflateOptions(server_window_bits=15, client_window_bits=15, threshold=0)
     return MessageEncoder(
         masks=(lambda: os.urandom(4)) if role == "client" else None,

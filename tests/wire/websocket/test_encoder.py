@@ -10,12 +10,17 @@ from tests.wire.websocket.frames import (
     PING,
     PONG,
     TEXT,
-    close_frame,
     encoder,
     frame,
     read,
 )
-from zonda.wire.websocket import CloseCode, MessageEncoder, MessageError, is_sendable
+from zonda.wire.websocket import (
+    CloseCode,
+    DeflateParameters,
+    MessageEncoder,
+    MessageError,
+    is_sendable,
+)
 
 SIZES = [0, 1, 125, 126, 127, 1024, 1025, 65535, 65536, 70000]
 
@@ -74,7 +79,11 @@ def test_pings_and_pongs_carry_up_to_125_bytes() -> None:
     writer.ping(out)
     writer.ping(out, bytes(125))
     writer.pong(out, b"a")
-    expected = [frame(PING, key=None), frame(PING, bytes(125), key=None), frame(PONG, b"a", key=None)]
+    expected = [
+        frame(PING, key=None),
+        frame(PING, bytes(125), key=None),
+        frame(PONG, b"a", key=None),
+    ]
     assert out == expected
     for send in (writer.ping, writer.pong):
         with pytest.raises(MessageError, match="125"):
@@ -124,27 +133,22 @@ def test_a_reason_fits_its_frame() -> None:
             MessageEncoder().close([], 1000, reason)
 
 
-def test_nothing_follows_a_close_frame() -> None:
-    for deflate in (False, True):
-        writer = _compressing() if deflate else MessageEncoder()
-        out: list[bytes] = []
+@pytest.mark.parametrize("deflate", [None, DeflateParameters()])
+def test_nothing_follows_a_close_frame(deflate: DeflateParameters | None) -> None:
+    writer = encoder(deflate=deflate)
+    out: list[bytes] = []
+    writer.close(out, 1000)
+    with pytest.raises(MessageError, match="nothing may follow"):
+        writer.text(out, "a")
+    with pytest.raises(MessageError, match="nothing may follow"):
+        writer.binary(out, b"a")
+    with pytest.raises(MessageError, match="nothing may follow"):
+        writer.ping(out)
+    with pytest.raises(MessageError, match="nothing may follow"):
+        writer.pong(out)
+    with pytest.raises(MessageError, match="nothing may follow"):
         writer.close(out, 1000)
-        for send in (
-            lambda: writer.text(out, "a"),  # noqa: B023 - called within the loop
-            lambda: writer.binary(out, b"a"),  # noqa: B023
-            lambda: writer.ping(out),  # noqa: B023
-            lambda: writer.pong(out),  # noqa: B023
-            lambda: writer.close(out, 1000),  # noqa: B023
-        ):
-            with pytest.raises(MessageError, match="nothing may follow"):
-                send()
-        assert out == [close_frame(1000)[:0] + b"\x88\x02\x03\xe8"]
-
-
-def _compressing() -> MessageEncoder:
-    from zonda.wire.websocket import DeflateParameters  # noqa: PLC0415
-
-    return encoder(deflate=DeflateParameters())
+    assert out == [b"\x88\x02\x03\xe8"]
 
 
 def test_large_payloads_are_not_copied() -> None:

@@ -26,7 +26,7 @@ def answer(*offers: str, options: DeflateOptions = WIDE) -> str | None:
 
 
 def test_offers_are_read_in_order_over_several_lines() -> None:
-    lines = [b"foo", b"bar; baz=2, , foo; a ; b=\"c\";d = e", b""]
+    lines = [b"foo", b'bar; baz=2, , foo; a ; b="c";d = e', b""]
     assert parse_extensions(lines) == [
         ("foo", ()),
         ("bar", (("baz", "2"),)),

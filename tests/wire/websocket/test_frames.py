@@ -38,7 +38,7 @@ def test_the_masked_hello_of_the_rfc_is_read() -> None:
 
 
 def test_the_examples_of_the_rfc_are_read_by_a_client() -> None:
-    wire = bytes.fromhex("810548656c6c6f" "010348656c" "80026c6f" "890548656c6c6f")
+    wire = bytes.fromhex("810548656c6c6f010348656c80026c6f890548656c6c6f")
     wire += bytes.fromhex("827e0100") + bytes(256) + bytes.fromhex("827f0000000000010000")
     wire += bytes(65536)
     expected = ("Hello", "Hello", Ping(b"Hello"), bytes(256), bytes(65536))
@@ -103,7 +103,9 @@ def test_a_client_refuses_a_frame_with_a_mask() -> None:
 
 
 def test_each_frame_is_unmasked_with_its_own_key() -> None:
-    wire = frame(TEXT, b"one", fin=False, key=b"abcd") + frame(CONTINUATION, b"two", key=b"\0\1\2\3")
+    wire = frame(TEXT, b"one", fin=False, key=b"abcd") + frame(
+        CONTINUATION, b"two", key=b"\0\1\2\3"
+    )
     assert events(wire) == ("onetwo",)
 
 
@@ -182,9 +184,7 @@ def test_a_close_frame_with_half_a_code_is_refused() -> None:
     assert refusal(frame(CLOSE, b"\x03")) == CloseCode.PROTOCOL_ERROR
 
 
-@pytest.mark.parametrize(
-    "code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999]
-)
+@pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4999])
 def test_a_close_code_that_may_be_sent_is_taken(code: int) -> None:
     assert events(close_frame(code)) == (Close(code, ""),)
 

@@ -64,7 +64,9 @@ def test_upgrade_names_websocket_in_any_case(value: bytes) -> None:
     assert accepted(fields(upgrade=value)).accept == ACCEPT
 
 
-@pytest.mark.parametrize("value", [None, b"", b"h2c", b"websockets", b"web socket", b"websocket/13"])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"h2c", b"websockets", b"web socket", b"websocket/13"]
+)
 def test_an_upgrade_to_something_else_is_refused(value: bytes | None) -> None:
     assert refused(fields(upgrade=value)).status == 400
 
@@ -126,9 +128,7 @@ def test_two_versions_are_refused() -> None:
     assert refused(fields((b"sec-websocket-version", b"13"))).status == 400
 
 
-@pytest.mark.parametrize(
-    "field", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")]
-)
+@pytest.mark.parametrize("field", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")])
 def test_a_handshake_with_a_body_is_refused(field: tuple[bytes, bytes]) -> None:
     assert refused(fields(field)).status == 400
 
@@ -159,7 +159,7 @@ def test_a_subprotocol_offered_twice_is_refused() -> None:
 
 
 def test_extensions_that_break_the_grammar_are_refused() -> None:
-    assert refused(fields((b"sec-websocket-extensions", b"a; b=")))
+    assert refused(fields((b"sec-websocket-extensions", b"a; b="))).status == 400
     assert accepted(fields((b"sec-websocket-extensions", b"a; b=c"))).extensions == (
         ("a", (("b", "c"),)),
     )
@@ -199,7 +199,13 @@ def test_a_subprotocol_that_was_not_offered_cannot_be_chosen(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [b"Sec-WebSocket-Accept", b"sec-websocket-protocol", b"upgrade", b"Connection", b"content-length"],
+    [
+        b"Sec-WebSocket-Accept",
+        b"sec-websocket-protocol",
+        b"upgrade",
+        b"Connection",
+        b"content-length",
+    ],
 )
 def test_the_application_cannot_say_what_the_handshake_says(name: bytes) -> None:
     with pytest.raises(MessageError, match="leave it out"):

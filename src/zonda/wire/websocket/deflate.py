@@ -81,7 +81,7 @@ class Inflater:
         # A wider window inflates the same, and zlib itself once took 8 for 9.
         self._window_bits = max(window_bits, MIN_DEFLATE_BITS)
         self._takeover = takeover
-        self._state: zlib._Decompress | None = None
+        self._state: zlib._Decompress | None = None  # pyright: ignore[reportPrivateUsage]
         self._final_blocks = 0
 
     def inflate(self, data: bytes, room: int, last: bool) -> bytes:
@@ -156,7 +156,7 @@ class Deflater:
         self._takeover = takeover
         self._level = level
         self._memory_level = memory_level
-        self._state: zlib._Compress | None = None
+        self._state: zlib._Compress | None = None  # pyright: ignore[reportPrivateUsage]
 
     def deflate(self, data: bytes) -> bytes:
         """One whole message, deflated."""
