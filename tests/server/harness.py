@@ -165,14 +165,21 @@ class Serving:
     def sockets(self) -> list[socket.socket]:
         return self.server._listeners.sockets
 
-    async def connect(self, *, receive_buffer: int | None = None, listener: int = 0) -> "Client":
-        """A client; with ``receive_buffer`` its system takes only about as many bytes unread."""
+    async def connect(
+        self, *, receive_buffer: int | None = None, listener: int = 0, host: str | None = None
+    ) -> "Client":
+        """A client; with ``receive_buffer`` its system takes only about as many bytes unread.
+
+        ``host`` is the address to connect to, where that is not the one listened at.
+        """
         listening = self.sockets[listener]
         sock = socket.socket(listening.family, socket.SOCK_STREAM)
         sock.setblocking(False)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         address = listening.getsockname()
+        if host is not None:
+            address = (host, *address[1:])
         if listening.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await soon(asyncio.get_running_loop().sock_connect(sock, address), "a connection")

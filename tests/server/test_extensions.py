@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -366,9 +367,46 @@ async def test_a_client_may_leave_in_the_middle_of_a_file(tmp_path: Path) -> Non
         await until(lambda: open_files() <= counts[0])
 
 
+def place(name: str) -> tuple[dict[str, Any], str | None]:
+    """Where to serve, and where to connect to, so that the peer is on this machine or elsewhere.
+
+    What decides is the peer's address, and an IPv4 address in IPv6 clothes does not look local.
+    """
+    if name == "here":
+        return {}, None
+    listening = socket.socket(socket.AF_INET6)
+    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listening.bind(("::", 0))
+    listening.listen()
+    return {"fd": listening.detach()}, "::ffff:127.0.0.1"
+
+
+@pytest.mark.parametrize("peer", ["here", "elsewhere"])
+@in_loop
+async def test_files_reach_peers_near_and_far_whole(tmp_path: Path, peer: str) -> None:
+    content = os.urandom(1_000_003) * 4
+    path = tmp_path / "large"
+    path.write_bytes(content)
+    settings, host = place(peer)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send({"type": "http.response.pathsend", "path": str(path)})
+
+    async with serving(app, **settings) as server:
+        client = await server.connect(receive_buffer=8192, host=host)
+        await client.send(request() + request())
+        for _ in range(2):
+            assert (await client.read_response()).body == content
+
+
+@pytest.mark.parametrize("peer", ["here", "elsewhere"])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @in_loop
-async def test_a_file_that_shrinks_cuts_the_response_off(tmp_path: Path, version: str) -> None:
+async def test_a_file_that_shrinks_cuts_the_response_off(
+    tmp_path: Path, version: str, peer: str
+) -> None:
+    settings, host = place(peer)
     path = tmp_path / "shrinking"
     path.write_bytes(bytes(20_000_000))
 
@@ -379,8 +417,8 @@ async def test_a_file_that_shrinks_cuts_the_response_off(tmp_path: Path, version
             await send(body(b"head ", more=True))
             await send(zerocopysend(opened))
 
-    async with serving(app) as server:
-        client = await server.connect(receive_buffer=8192)
+    async with serving(app, **settings) as server:
+        client = await server.connect(receive_buffer=8192, host=host)
         await client.send(request(version=version))
         await client.read_head()
         os.truncate(path, 1000)

@@ -22,7 +22,7 @@ from libc.errno cimport (
     ENONET, ENOPROTOOPT, EOPNOTSUPP, EOVERFLOW, EPERM, EPROTO, errno,
 )
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset, strerror, strlen
+from libc.string cimport memcmp, memcpy, memset, strerror, strlen
 from libc.time cimport time
 from posix.types cimport off_t
 
@@ -130,6 +130,7 @@ cdef extern from "linux/sockios.h" nogil:
 
 cdef extern from "unistd.h" nogil:
     int c_close "close"(int fd)
+    ssize_t pread(int fd, void *buffer, size_t size, off_t offset)
 
 cdef enum:
     BATCH = 64               # events drained at once
@@ -138,11 +139,13 @@ cdef enum:
     PARTS = 64               # pieces of one gathered write
     SMALL_PART = 4096        # what is copied together rather than gathered
     SCRATCH = 65536 + 4096   # room for the small parts of one write
-    FILE_PART = 524288       # bytes of a file sent a wake-up
+    FILE_PART = 262144       # bytes of a file sent at once
+    FILE_PARTS = 4           # times that is done before others have their turn
 
 # One worker is one thread: these are only used within one call.
 cdef char _read_buffer[65536]
 cdef char _scratch[SCRATCH]
+cdef char _file_buffer[FILE_PART]
 
 cdef object _file_readers = None
 
@@ -202,6 +205,7 @@ cdef class EpollTransport(Transport):
     cdef bint is_shut
     cdef bint blocked                # the connection has been told that part of the queue is left
     cdef bint bulk                   # the last read filled the buffer
+    cdef bint is_local               # the peer is on this machine
     cdef bint warming                # a thread reads the next part of a file
     cdef off_t warm_to               # how far into the file at queue[0] a thread has read
 
@@ -299,17 +303,19 @@ cdef class EpollTransport(Transport):
 
     cpdef flush(self):
         cdef object first
-        cdef bint open_end
+        cdef int file_parts = 0
         if self.closed or self.warming:
             return
         try:
-            while self.queue:
+            while self.queue and file_parts < FILE_PARTS:
                 first = self.queue[0]
                 if type(first) is bytes:
                     if not self.send_parts():
                         break
-                elif not self.send_file(<FileSegment> first):
-                    break
+                else:
+                    file_parts += 1
+                    if not self.send_file(<FileSegment> first):
+                        break
         except OSError as error:
             # Told from the event loop: whoever is writing must not find itself closed in between.
             self.drop_queue()
@@ -414,25 +420,21 @@ cdef class EpollTransport(Transport):
 
     cdef bint send_file(self, FileSegment segment) except -1:
         """Send a bounded part of a file. False when the socket is full, or the part is not in memory."""
-        cdef off_t offset = segment.offset
         cdef size_t part = <size_t> min(segment.remaining, FILE_PART)
         cdef ssize_t count = 0
-        cdef int target = self.source.fd, fd = segment.fd
         if part > 0:
-            if offset >= self.warm_to and not _in_memory(fd, offset, part):
+            if segment.offset >= self.warm_to and not _in_memory(segment.fd, segment.offset, part):
                 self.warm(segment, part)
                 return False
-            with nogil:
-                count = sendfile(target, fd, &offset, part)
+            if self.is_local:
+                count = self.copy_file(segment, part)
+            else:
+                count = self.splice_file(segment, part)
             if count < 0:
                 if errno == EAGAIN or errno == EINTR:
                     return False
-                if errno == EIO or errno == EINVAL or errno == ENOMEM or errno == EOVERFLOW:
-                    raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
                 raise _os_error(errno)
-            if count == 0:
-                raise FileFaultError(f"a file became {segment.remaining} bytes shorter while it was sent")
-            segment.offset = offset
+            segment.offset += count
             segment.remaining -= count
             self.sent += count
             self.queued -= count
@@ -442,6 +444,38 @@ cdef class EpollTransport(Transport):
             del self.queue[0]
             return True
         return count == <ssize_t> part
+
+    cdef ssize_t splice_file(self, FileSegment segment, size_t part) except -2:
+        """Send from the page cache, without a copy. -1 and errno when the socket refuses."""
+        cdef off_t offset = segment.offset
+        cdef int target = self.source.fd, fd = segment.fd
+        cdef ssize_t count
+        with nogil:
+            count = sendfile(target, fd, &offset, part)
+        if count == 0:
+            raise _shortened(segment)
+        if count < 0 and errno in (EIO, EINVAL, ENOMEM, EOVERFLOW):
+            raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
+        return count
+
+    cdef ssize_t copy_file(self, FileSegment segment, size_t part) except -2:
+        """Read and send. -1 and errno when the socket refuses.
+
+        sendfile hands on 64 KiB at a time, and where the receiver is on this machine each of these
+        wakes it: a copy and one larger send cost less than two thirds of that.
+        """
+        cdef int target = self.source.fd, fd = segment.fd
+        cdef off_t offset = segment.offset
+        cdef ssize_t count
+        with nogil:
+            count = pread(fd, _file_buffer, part, offset)
+        if count == 0:
+            raise _shortened(segment)
+        if count < 0:
+            raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
+        with nogil:
+            count = c_send(target, _file_buffer, count, MSG_NOSIGNAL)
+        return count
 
     cdef warm(self, FileSegment segment, size_t part):
         """Read a part of a file on a thread, so that sendfile will find it in memory."""
@@ -534,6 +568,21 @@ cdef class EpollTransport(Transport):
         self.drop_queue()
 
 
+cdef object _shortened(FileSegment segment):
+    return FileFaultError(f"a file became {segment.remaining} bytes shorter while it was sent")
+
+
+cdef bint _is_local(sockaddr_storage *storage):
+    """Whether a peer is on this machine, as far as its address tells."""
+    cdef unsigned char *octets
+    if storage.ss_family == AF_INET:
+        return (<unsigned char *> &(<sockaddr_in *> storage).sin_addr)[0] == 127
+    if storage.ss_family == AF_INET6:
+        octets = <unsigned char *> &(<sockaddr_in6 *> storage).sin6_addr
+        return memcmp(octets, b"\0" * 15 + b"\1", 16) == 0
+    return True
+
+
 cdef bint _in_memory(int fd, off_t offset, size_t size):
     """Whether sendfile will not wait for the disk, as far as can be told cheaply."""
     cdef char octet
@@ -601,6 +650,7 @@ cdef class EpollListener(Listener):
             except BaseException:
                 c_close(fd)
                 raise
+            transport.is_local = _is_local(&storage)
             if self.internet:
                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
                 transport.client = _address(&storage, size)
