@@ -31,8 +31,8 @@ __all__ = ["ASGIExchange", "ASGIRunner", "ReceiveOperation", "SendOperation"]
 
 # Looked up once.
 _copy_context = Context.copy
-_is_done = Task.done
-_exception = Task.exception
+_is_done = Task[None].done
+_exception = Task[None].exception
 
 _BUDGET = 128
 _MAX_CHAIN = 16  # how far an exception's causes are followed
