@@ -142,7 +142,8 @@ cdef enum:
     FILE_PART = 262144       # bytes of a file sent at once
     FILE_PARTS = 4           # times that is done before others have their turn
 
-# One worker is one thread: these are only used within one call.
+# Used within one call and with the GIL held throughout, so that servers in several threads of one
+# process can share them.
 cdef char _read_buffer[65536]
 cdef char _scratch[SCRATCH]
 cdef char _file_buffer[FILE_PART]
@@ -467,14 +468,14 @@ cdef class EpollTransport(Transport):
         cdef int target = self.source.fd, fd = segment.fd
         cdef off_t offset = segment.offset
         cdef ssize_t count
-        with nogil:
-            count = pread(fd, _file_buffer, part, offset)
+        # The GIL is kept from here to the send: a server in another thread of this process shares
+        # the buffer. The part is in memory, so neither call waits.
+        count = pread(fd, _file_buffer, part, offset)
         if count == 0:
             raise _shortened(segment)
         if count < 0:
             raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
-        with nogil:
-            count = c_send(target, _file_buffer, count, MSG_NOSIGNAL)
+        count = c_send(target, _file_buffer, count, MSG_NOSIGNAL)
         return count
 
     cdef warm(self, FileSegment segment, size_t part):
