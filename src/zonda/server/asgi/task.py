@@ -32,6 +32,9 @@ _exception = Task[None].exception
 _BUDGET = 128
 _MAX_CHAIN = 16  # how far an exception's causes are followed
 
+# What frameworks raise in a handler that asks for more after the client has left.
+_DISCONNECTS = frozenset({"ClientDisconnect", "WebSocketDisconnect", "WebSocketDisconnectError"})
+
 
 class ASGIExchange(Exchange):
     """An exchange whose application is an ASGI callable: what HTTP and WebSocket share."""
@@ -283,7 +286,7 @@ def is_disconnect(error: BaseException | None, depth: int = _MAX_CHAIN) -> bool:
     """Whether ``error`` is what the client's leaving made of the application."""
     if error is None or depth == 0:
         return False
-    if isinstance(error, ClientDisconnected):
+    if isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECTS:
         return True
     if isinstance(error, BaseExceptionGroup):
         grouped = cast("BaseExceptionGroup[BaseException]", error)

@@ -246,6 +246,8 @@ cdef class EpollTransport(Transport):
         cdef ssize_t count
         cdef PyObject *fresh
         cdef bytes data
+        # Held: what it reads may leave the transport to another connection.
+        cdef Connection connection = self.connection
         if self.bulk:
             # The peer has much to say: read into the object that is handed on.
             fresh = new_bytes(NULL, BULK_SIZE_C)
@@ -266,7 +268,7 @@ cdef class EpollTransport(Transport):
         if count > 0:
             self.corked = True
             try:
-                self.connection.data_received(data)
+                connection.data_received(data)
             finally:
                 self.corked = False
             if self.queue and not self.closed:
@@ -276,7 +278,7 @@ cdef class EpollTransport(Transport):
             self.source.want(self.source.interest & ~(EPOLLIN | EPOLLRDHUP))
             self.corked = True
             try:
-                self.connection.eof_received()
+                connection.eof_received()
             finally:
                 self.corked = False
             if self.queue and not self.closed:
