@@ -548,7 +548,7 @@ async def test_an_accept_that_does_not_come_in_time_is_503() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         events.extend([await receive(), await receive()])
 
-    async with serving(app, ws_timeout_handshake=0.1) as server:
+    async with serving(app, ws_timeout_handshake=0.1, timeout_linger=0.1) as server:
         client = await server.connect()
         await client.send(handshake())
         response = await client.read_response()
@@ -726,13 +726,12 @@ async def test_the_connection_of_the_handshake_may_be_collected_while_it_begins_
 
     @websocket
     async def app(receive: Receive, send: Send) -> None:
-        for _ in range(3):
-            gc.collect()
+        gc.collect()
         await send(say("collected"))
         await receive()
 
     async with serving(app) as server:
-        for _ in range(20):
+        for _ in range(3):
             client = await server.connect()
             await client.send(handshake() + text("early"))
             peer = await accepted(client)

@@ -142,9 +142,10 @@ class WebSocketPeer:
         return int.from_bytes(found.payload[:2], "big"), found.payload[2:].decode()
 
     async def closed(self) -> tuple[int, str]:
-        """The server closes: its Close frame, and the end of the connection behind it."""
+        """The server closes: its Close frame, the end of its side, and then of ours."""
         found = await self.close_frame()
         await self.client.assert_closed()
+        self.client.close()
         return found
 
     async def answer_close(self) -> tuple[int, str]:
@@ -152,6 +153,7 @@ class WebSocketPeer:
         code, reason = await self.close_frame()
         await self.send(close_frame(code) if code != 1005 else frame(CLOSE))
         await self.client.assert_closed()
+        self.client.close()
         return code, reason
 
     async def close(self, code: int = 1000, reason: str = "") -> tuple[int, str]:
