@@ -48,6 +48,7 @@ cdef class WebSocketSession(ServedConnection):
     cdef object _pause(self)
     cdef object _resume_reading(self)
     cdef object _keep_alive(self)
+    cdef object _keep(self)
     @cython.locals(size=Py_ssize_t, transport=Transport, service=Service)
     cdef object _send_close(self, int code, str reason)
     cdef object _end(self, int code, str reason)

@@ -176,6 +176,8 @@ class WebSocketSession(ServedConnection):
         """The peer sent ``data``."""
         if self._phase < _ENDING:
             self._heard = True
+            if self._pinged:
+                self._keep()
             self.parser.feed(data)
             self._read()
             exchange = self.exchange
@@ -315,6 +317,12 @@ class WebSocketSession(ServedConnection):
             service.wheel.arm(self._read_timer, service.ticks_pong or service.ticks_ping)
             transport = self.transport
             transport.added(self.encoder.ping(transport.queue))
+
+    def _keep(self) -> None:
+        """A sign of life after a ping: the next is due in its time."""
+        self._pinged = False
+        if self._phase == _OPEN:
+            self.service.wheel.arm(self._read_timer, self.service.ticks_ping)
 
     # The end
 
