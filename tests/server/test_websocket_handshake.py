@@ -541,6 +541,34 @@ async def test_a_client_that_leaves_before_the_accept(how: str) -> None:
         assert isinstance(events[3], OSError)
 
 
+@pytest.mark.parametrize("how", ["close", "reset", "end_sending"])
+@pytest.mark.parametrize("caught", [False, True], ids=["raises", "returns"])
+@in_loop
+async def test_an_accept_for_a_client_that_has_left_logs_nothing(how: str, caught: bool) -> None:
+    may_accept = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await may_accept.wait()
+        try:
+            await send({"type": "websocket.accept"})
+        except OSError:
+            if not caught:
+                raise
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(handshake())
+        await until(lambda: server.service.running)
+        (exchange,) = server.service.running
+        getattr(client, how)()
+        # A reset ends the connection, an end of the client's side only says that it has left.
+        await until(lambda: exchange.gone or how != "reset")
+        await asyncio.sleep(0.02)  # no synchronisation: either way nothing is logged
+        may_accept.set()
+        await server.idle_exchanges()
+        assert server.errors == []
+
+
 @in_loop
 async def test_an_accept_that_does_not_come_in_time_is_503() -> None:
     events: list[Message] = []

@@ -156,6 +156,7 @@ class WebSocketExchange(ASGIExchange):
 
     def _handshake_message(self, kind: str, message: dict[str, Any]) -> None:
         if self.gone or (self._left and self.phase != _COMPLETE):
+            self._told = True
             raise ClientDisconnected("the client has left")
         if kind == "websocket.accept":
             self._accept(message)
