@@ -8,17 +8,27 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from cases import CASES, IDLE_CPU_CONNECTIONS, IDLE_MEMORY_CONNECTIONS, OTHERS
-from idle import idle_cpu, memory
+from cases import (
+    CASES,
+    HELD,
+    IDLE_CPU_CONNECTIONS,
+    IDLE_MEMORY_CONNECTIONS,
+    OTHERS,
+    TRICKLERS,
+    Held,
+)
+from idle import NotOfferedError, idle_cpu, memory
+from latency import run_latency, run_loris
 from load import LoadError, Tools, tools
 from perf_record import profile
 from process import ProcessesChangedError
 from report import Report, as_json, markdown
-from rounds import SUBJECT, Plan, log, run_case, run_latency
-from servers import Place, ServerError, available
+from rounds import SUBJECT, Plan, log, run_case
+from servers import Place, Server, ServerError, available
 
 NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "granian", "peregrine", "floor")
 IDLE_CPU_SECONDS = 12
@@ -93,7 +103,7 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
         if name in missing:
             log.warning("skipped: %s: %s", name, missing[name])
     chosen = {name: servers[name] for name in asked if name in servers}
-    place = Place(options.python, server_core, made.directory, made.file)
+    place = Place(options.python, server_core, made.directory, made.file, made.certificate)
     plan = Plan(list(chosen.values()), made, place, options.rounds, options.duration)
     cases = [case for case in CASES if options.cases is None or case.name in options.cases]
     if options.profile:
@@ -117,9 +127,11 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
         report.problems += [f"{name}: {why}" for name, why in report.missing.items()]
     report.results = [run_case(plan, case) for case in cases]
     wanted = set(options.cases or OTHERS)
+    known = next((one for one in report.results if one.case.name == "get"), None)
     if "latency" in wanted and not (options.cases is None and not has_peer(plan)):
-        known = next((one for one in report.results if one.case.name == "get"), None)
         report.latency = run_latency(plan, CASES[0], known)
+    if "loris" in wanted:
+        report.loris = run_loris(plan, CASES[0], known, TRICKLERS)
     run_idle(report, plan, wanted, quick=options.quick)
     return report
 
@@ -132,21 +144,34 @@ def has_peer(plan: Plan) -> bool:
 def run_idle(report: Report, plan: Plan, wanted: set[str], *, quick: bool) -> None:
     """Memory and CPU time with idle connections, one server after the other."""
     count = QUICK_CONNECTIONS if quick else IDLE_MEMORY_CONNECTIONS
+    seconds = QUICK_SECONDS if quick else IDLE_CPU_SECONDS
     report.idle_cpu_connections = QUICK_CONNECTIONS if quick else IDLE_CPU_CONNECTIONS
-    for server in plan.servers:
+
+    def attempt(server: Server, of: Callable[[], None]) -> None:
         try:
-            if "memory" in wanted:
-                report.memory[server.name] = memory(plan, server, count)
-            if "idle" in wanted:
-                report.idle_cpu[server.name] = idle_cpu(
-                    plan,
-                    server,
-                    report.idle_cpu_connections,
-                    QUICK_SECONDS if quick else IDLE_CPU_SECONDS,
-                )
+            of()
+        except NotOfferedError as error:
+            report.notes.append(f"{server.name}: {error}")
         except (ServerError, ProcessesChangedError, OSError) as error:
             report.problems.append(f"{server.name}: {error}")
             log.warning("REFUSED %s: %s", server.name, error)
+
+    def measure_memory(server: Server, held: Held) -> None:
+        report.memory.setdefault(held.name, {})[server.name] = memory(plan, server, held, count)
+
+    def measure_cpu(server: Server) -> None:
+        report.idle_cpu[server.name] = idle_cpu(plan, server, report.idle_cpu_connections, seconds)
+
+    tasks = [
+        (server, partial(measure_memory, server, held))
+        for held in HELD
+        for server in plan.servers
+        if held.name in wanted and server.can_hold(held)
+    ]
+    if "idle" in wanted:
+        tasks += [(server, partial(measure_cpu, server)) for server in plan.servers]
+    for server, task in tasks:
+        attempt(server, task)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
