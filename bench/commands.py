@@ -53,21 +53,26 @@ def zonda(loop: str) -> Callable[[Launch], list[str]]:
     return command
 
 
-def uvicorn(launch: Launch) -> list[str]:
-    """The command line of uvicorn, with its compiled parser and loop."""
-    line = [launch.python, "-m", "uvicorn", f"bench.apps:{launch.app}"]
-    line += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1"]
-    line += ["--http", "httptools", "--loop", "uvloop", "--no-access-log", "--no-proxy-headers"]
-    if launch.websocket:
-        line += ["--ws", "websockets"]
-    if launch.certificate is not None:
-        line += ["--ssl-certfile", str(launch.certificate.chain)]
-        line += ["--ssl-keyfile", str(launch.certificate.key)]
-    if launch.idle:
-        line += ["--timeout-keep-alive", str(IDLE_TIMEOUT)]
-    if launch.idle and launch.websocket:
-        line += ["--ws-ping-interval", str(IDLE_TIMEOUT)]
-    return line
+def uvicorn(websockets: str) -> Callable[[Launch], list[str]]:
+    """Uvicorn's, with its compiled parser and loop, and that one of its ways to do WebSocket."""
+
+    def command(launch: Launch) -> list[str]:
+        line = [launch.python, "-m", "uvicorn", f"bench.apps:{launch.app}"]
+        line += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1"]
+        line += ["--http", "httptools", "--loop", "uvloop", "--no-access-log"]
+        line += ["--no-proxy-headers"]
+        if launch.websocket:
+            line += ["--ws", websockets]
+        if launch.certificate is not None:
+            line += ["--ssl-certfile", str(launch.certificate.chain)]
+            line += ["--ssl-keyfile", str(launch.certificate.key)]
+        if launch.idle:
+            line += ["--timeout-keep-alive", str(IDLE_TIMEOUT)]
+        if launch.idle and launch.websocket:
+            line += ["--ws-ping-interval", str(IDLE_TIMEOUT)]
+        return line
+
+    return command
 
 
 def granian(launch: Launch) -> list[str]:

@@ -20,6 +20,7 @@ from cases import (
     OTHERS,
     TRICKLERS,
     Held,
+    Over,
 )
 from idle import NotOfferedError, idle_cpu, memory
 from latency import run_latency, run_loris
@@ -30,7 +31,7 @@ from report import Report, as_json, markdown
 from rounds import SUBJECT, Plan, log, run_case
 from servers import Place, Server, ServerError, available
 
-NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "granian", "peregrine", "floor")
+NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "uvicorn-sansio", "granian", "peregrine", "floor")
 IDLE_CPU_SECONDS = 12
 QUICK_CONNECTIONS = 500
 QUICK_SECONDS = 2
@@ -98,14 +99,19 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     os.sched_setaffinity(0, {load_core})
     raise_descriptor_limit()
     servers, missing, found = available(options.python, options.loop, made.floor)
-    asked = options.servers or [name for name in NAMES if name in servers or name in missing]
+    wanted = set(options.cases or [*(case.name for case in CASES), *OTHERS])
+    asked = options.servers or [
+        name
+        for name in NAMES
+        if name in missing or (name in servers and servers[name].over & spoken(wanted))
+    ]
     for name in asked:
         if name in missing:
             log.warning("skipped: %s: %s", name, missing[name])
     chosen = {name: servers[name] for name in asked if name in servers}
     place = Place(options.python, server_core, made.directory, made.file, made.certificate)
     plan = Plan(list(chosen.values()), made, place, options.rounds, options.duration)
-    cases = [case for case in CASES if options.cases is None or case.name in options.cases]
+    cases = [case for case in CASES if case.name in wanted]
     if options.profile:
         if SUBJECT not in chosen:
             raise ServerError(f"nothing to profile: {missing.get(SUBJECT, 'zonda left out')}")
@@ -126,7 +132,6 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     if options.servers:
         report.problems += [f"{name}: {why}" for name, why in report.missing.items()]
     report.results = [run_case(plan, case) for case in cases]
-    wanted = set(options.cases or OTHERS)
     known = next((one for one in report.results if one.case.name == "get"), None)
     if "latency" in wanted and not (options.cases is None and not has_peer(plan)):
         report.latency = run_latency(plan, CASES[0], known)
@@ -136,9 +141,15 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     return report
 
 
+def spoken(wanted: set[str]) -> set[Over]:
+    """What those cases are measured over."""
+    over: dict[str, Over] = {one.name: one.over for one in (*CASES, *HELD)}
+    return {over.get(name, "http") for name in wanted}
+
+
 def has_peer(plan: Plan) -> bool:
     """Whether a product is among the servers, to set the rate by and to compare with."""
-    return any(server.is_peer for server in plan.servers)
+    return any(server.is_peer and CASES[0].over in server.over for server in plan.servers)
 
 
 def run_idle(report: Report, plan: Plan, wanted: set[str], *, quick: bool) -> None:
@@ -166,10 +177,14 @@ def run_idle(report: Report, plan: Plan, wanted: set[str], *, quick: bool) -> No
         (server, partial(measure_memory, server, held))
         for held in HELD
         for server in plan.servers
-        if held.name in wanted and server.can_hold(held)
+        if held.name in wanted and held.over in server.over
     ]
     if "idle" in wanted:
-        tasks += [(server, partial(measure_cpu, server)) for server in plan.servers]
+        tasks += [
+            (server, partial(measure_cpu, server))
+            for server in plan.servers
+            if HELD[0].over in server.over
+        ]
     for server, task in tasks:
         attempt(server, task)
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from answers import fetch
-from cases import GET, Case, Held, Over
+from cases import GET, Case, Over
 from certificate import Certificate
 from commands import Launch, granian, peregrine, uvicorn, zonda
 from process import cpu_seconds, on_core, resident_bytes, tree
 
 ROOT = Path(__file__).resolve().parent.parent
+EVERYTHING: frozenset[Over] = frozenset({"http", "https", "ws"})
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 15.0
 
@@ -39,14 +40,12 @@ class Server:
     """A product to be compared with, as opposed to Zonda itself and the floor."""
     only_canned: bool = False
     """Answers 13 bytes to everything."""
+    over: frozenset[Over] = EVERYTHING
+    """What it is measured over."""
 
     def can_serve(self, case: Case) -> bool:
-        """Whether it can answer the case right at all."""
-        return case.floor or not self.only_canned
-
-    def can_hold(self, held: Held) -> bool:
-        """Whether such connections can be made to it."""
-        return held.over == "http" or not self.only_canned
+        """Whether it can answer the case right at all, and is to be measured in it."""
+        return case.over in self.over and (case.floor or not self.only_canned)
 
 
 PROBE = """
@@ -136,8 +135,19 @@ def available(
             "uvicorn",
             f"{with_uvloop('uvicorn')}, httptools {found['httptools']}, "
             f"websockets {found['websockets']}",
-            uvicorn,
+            uvicorn("websockets"),
             is_peer=True,
+        ),
+    )
+    offer(
+        "uvicorn-sansio",
+        ["uvicorn", "uvloop", "websockets"],
+        lambda: Server(
+            "uvicorn-sansio",
+            f"{with_uvloop('uvicorn')}, the same but for --ws websockets-sansio, its default",
+            uvicorn("websockets-sansio"),
+            is_peer=True,
+            over=frozenset({"ws"}),
         ),
     )
     offer(
@@ -157,6 +167,7 @@ def available(
             "bench/floor.c",
             lambda launch: [*command, str(launch.port)],
             only_canned=True,
+            over=frozenset({"http"}),
         )
     else:
         missing["floor"] = "no C compiler found (cc): apt-get install gcc"
