@@ -23,6 +23,7 @@ from cases import (
     Over,
 )
 from idle import NotOfferedError, idle_cpu, memory
+from instructions import instructions
 from latency import run_latency, run_loris
 from load import LoadError, Tools, tools
 from perf_record import profile
@@ -66,6 +67,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--profile", action="store_true",
         help="profile one case of Zonda with perf instead of measuring",
+    )  # fmt: skip
+    parser.add_argument(
+        "--instructions", action="store_true",
+        help="count the instructions of one case of Zonda with callgrind instead of measuring",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick:
@@ -112,12 +117,13 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     place = Place(options.python, server_core, made.directory, made.file, made.certificate)
     plan = Plan(list(chosen.values()), made, place, options.rounds, options.duration)
     cases = [case for case in CASES if case.name in wanted]
-    if options.profile:
+    if options.profile or options.instructions:
         if SUBJECT not in chosen:
             raise ServerError(f"nothing to profile: {missing.get(SUBJECT, 'zonda left out')}")
         if len(cases) != 1:
-            raise LoadError("--profile takes one --case")
-        print(profile(plan, chosen[SUBJECT], cases[0]))
+            raise LoadError("--profile and --instructions take one --case")
+        look = instructions if options.instructions else profile
+        print(look(plan, chosen[SUBJECT], cases[0]))
         return None
     report = Report(
         chosen,

@@ -42,6 +42,7 @@ class Server:
     """Answers 13 bytes to everything."""
     over: frozenset[Over] = EVERYTHING
     """What it is measured over."""
+    start_timeout: float = START_TIMEOUT
 
     def can_serve(self, case: Case) -> bool:
         """Whether it can answer the case right at all, and is to be measured in it."""
@@ -233,9 +234,11 @@ def free_port() -> int:
         return port
 
 
-def wait_until_accepting(name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_accepting(
+    server: Server, process: subprocess.Popen[bytes], port: int, log: Path
+) -> None:
     """Returns when a connection can be made; raises ServerError with the log's end if none can."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + server.start_timeout
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -244,7 +247,7 @@ def wait_until_accepting(name: str, process: subprocess.Popen[bytes], port: int,
         else:
             return
     state = "silent" if process.poll() is None else f"exited with {process.returncode}"
-    raise ServerError(f"{name} did not start on port {port} ({state}):\n{tail(log)}")
+    raise ServerError(f"{server.name} did not start on port {port} ({state}):\n{tail(log)}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -296,7 +299,7 @@ def start(  # noqa: PLR0913 - what may be asked of a server is a list, and flat
                 start_new_session=True,
             )
         stack.callback(stop, process)
-        wait_until_accepting(server.name, process, port, log)
+        wait_until_accepting(server, process, port, log)
         # Workers may be forked after the listener opens: an answer proves that they are there.
         try:
             fetch(port, GET, tls=tls)

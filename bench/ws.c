@@ -239,8 +239,9 @@ static void take(Connection *c, const unsigned char *at, const unsigned char *en
     }
 }
 
-/* Reads until the socket is empty: its events are edges. */
-static void receive(Connection *c) {
+/* Reads until the socket is empty, since its events are edges: a short read says so, unless the end
+ * of the connection stands behind it. */
+static void receive(Connection *c, int ended) {
     ssize_t size;
     do {
         size = recv(c->fd, received, RECEIVE_SIZE, 0);
@@ -248,7 +249,7 @@ static void receive(Connection *c) {
         if (size < 0) fail("recv");
         if (size == 0) die("the server ended a connection");
         take(c, received, received + size);
-    } while (size == RECEIVE_SIZE);
+    } while (size == RECEIVE_SIZE || ended);
 }
 
 /* Reads and checks the answer to the handshake; what follows it is frames. */
@@ -283,7 +284,8 @@ static void open_connection(int epoll, Connection *c, int port) {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((unsigned short)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = c};
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0) fail("socket");
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -351,7 +353,8 @@ int main(int argc, char **argv) {
         for (int i = 0; i < count; i++) {
             Connection *c = events[i].data.ptr;
             if (events[i].events & EPOLLOUT) flush(c);
-            if (events[i].events & ~(uint32_t)EPOLLOUT) receive(c);
+            if (events[i].events & ~(uint32_t)EPOLLOUT)
+                receive(c, (events[i].events & (EPOLLRDHUP | EPOLLHUP)) != 0);
         }
     }
     int64_t took = now_ns() - start;
