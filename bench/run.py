@@ -29,7 +29,7 @@ from load import LoadError, Tools, tools
 from perf_record import profile
 from process import ProcessesChangedError
 from report import Report, as_json, markdown
-from rounds import SUBJECT, Plan, log, run_case
+from rounds import SUBJECT, Plan, log, refuse, run_case
 from servers import Place, Server, ServerError, available
 
 NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "uvicorn-sansio", "granian", "peregrine", "floor")
@@ -170,8 +170,7 @@ def run_idle(report: Report, plan: Plan, wanted: set[str], *, quick: bool) -> No
         except NotOfferedError as error:
             report.notes.append(f"{server.name}: {error}")
         except (ServerError, ProcessesChangedError, OSError) as error:
-            report.problems.append(f"{server.name}: {error}")
-            log.warning("REFUSED %s: %s", server.name, error)
+            refuse(report.problems, server, str(error))
 
     def measure_memory(server: Server, held: Held) -> None:
         report.memory.setdefault(held.name, {})[server.name] = memory(plan, server, held, count)
