@@ -19,6 +19,7 @@ from types import CoroutineType
 from typing import Any, cast
 
 from zonda.asgi.types import Message
+from zonda.server.asgi import stop
 from zonda.server.awaitables import awaiting, guarded
 from zonda.server.exchange import ClientDisconnected, Exchange
 
@@ -191,7 +192,8 @@ class ReceiveOperation:
 
     def __next__(self) -> Any:
         if self._step():
-            raise StopIteration(self.message)
+            stop.set_value(self.message)
+            raise StopIteration  # compiled, this returns with what was set
         return self.waiter
 
     def send(self, value: object) -> Any:
@@ -218,8 +220,9 @@ class ReceiveOperation:
         if self.message is not None:
             return True
         exchange.budget = _BUDGET
-        self.waiter = exchange.wait_for_message()
-        self.waiter._asyncio_future_blocking = True
+        waiter = exchange.wait_for_message()
+        waiter._asyncio_future_blocking = True
+        self.waiter = waiter
         return False
 
 
