@@ -103,7 +103,7 @@ class WebSocketSession(ServedConnection):
         if unread:
             self.parser.feed(unread)
             self._read()
-            if self.exchange is not None and (self._messages or self.ended):
+            if self.exchange is not None and (self._first is not None or self.ended):
                 self.exchange.readable()
 
     # For the application
