@@ -24,6 +24,7 @@ class Member:
         self.is_too_slow = asyncio.Event()
 
     def hear(self, text: str) -> None:
+        """Take what someone said, or fall behind."""
         try:
             self.backlog.put_nowait(text)
         except asyncio.QueueFull:

@@ -288,6 +288,5 @@ async def test_another_thread_may_send_through_the_loop() -> None:
         assert (await receive())["type"] == "websocket.disconnect"
         worker.join()
 
-    async with serving(app) as server:
-        async with connect(url(server.sockets[0].getsockname())) as client:
-            assert [await client.recv() for _ in range(5)] == list("01234")
+    async with serving(app) as server, connect(url(server.sockets[0].getsockname())) as client:
+        assert [await client.recv() for _ in range(5)] == list("01234")

@@ -20,7 +20,9 @@ from tests.server.websocket_client import (
     text,
     websocket,
 )
-from tests.wire.websocket.frames import CLOSE, TEXT, close_frame, frame
+from tests.wire.websocket.frames import BINARY, CLOSE, TEXT, close_frame, frame
+from zonda.server.exchange import ClientDisconnected
+from zonda.server.reactor.interface import HIGH_WATER
 from zonda.server.worker import WorkerState
 
 # The client closes
@@ -100,7 +102,7 @@ async def test_sending_to_a_client_that_has_left_is_an_oserror_and_logs_nothing(
     async def app(receive: Receive, send: Send) -> None:
         assert (await receive())["type"] == "websocket.disconnect"
         for _ in range(2):
-            with pytest.raises(OSError) as caught:
+            with pytest.raises(ClientDisconnected) as caught:
                 await send(message)
             errors.append(caught.value)
         await send(message)
@@ -110,9 +112,10 @@ async def test_sending_to_a_client_that_has_left_is_an_oserror_and_logs_nothing(
         await peer.close(1001, "bye")
         await server.idle()
         assert "1001 bye" in str(errors[0])
+        assert isinstance(errors[0], OSError)
 
 
-class WebSocketDisconnect(Exception):  # noqa: N818 (Starlette's name)
+class WebSocketDisconnect(Exception):
     """As Starlette's: what its receive_text() raises once the client has left."""
 
 
@@ -485,49 +488,29 @@ async def test_a_client_may_end_its_side_with_its_close() -> None:
 async def test_a_pong_that_is_owed_does_not_follow_our_close() -> None:
     """The last of many pings is answered when the client reads, unless we have closed by then."""
     blocked = asyncio.Event()
-    may_close = asyncio.Event()
 
     @websocket
     async def app(receive: Receive, send: Send) -> None:
-        sending = asyncio.create_task(_fill(send))
-        while server.service.connections and not _is_blocked(sending):
-            await asyncio.sleep(0)
+        async def flood() -> None:
+            while True:
+                await send(say(bytes(65_536)))
+
+        flooding = asyncio.create_task(flood())
+        (connection,) = server.service.connections
+        await until(lambda: connection.transport.queued > HIGH_WATER)
         blocked.set()
-        await may_close.wait()
-        sending.cancel()
+        await receive()  # what is behind the pings
+        flooding.cancel()
         await send({"type": "websocket.close", "code": 4000})
         await receive()
-
-    async def _fill(send: Send) -> None:
-        nonlocal waits
-        while True:
-            waits = 0
-            await send(say(bytes(65_536)))
-
-    waits = 0
-
-    def _is_blocked(task: asyncio.Task[None]) -> bool:
-        nonlocal waits
-        waits += 1
-        return waits > 50 and not task.done()
 
     async with serving(app) as server:
         peer = await open_websocket(server, receive_buffer=4096)
         await blocked.wait()
-        await peer.send(*(ping(b"%d" % number) for number in range(20)))
-        await peer.send(text("behind the pings"))
-        ticks = 0
-
-        def later() -> bool:
-            nonlocal ticks
-            ticks += 1
-            return ticks > 20
-
-        await until(later)
-        may_close.set()
+        await peer.send(*(ping(b"%d" % number) for number in range(20)), text("behind"))
         found = await peer.frame()
         while found.opcode != CLOSE:
-            assert found.opcode != 10
+            assert found.opcode == BINARY
             found = await peer.frame()
         await peer.send(close_frame(4000))
         await peer.client.assert_closed()

@@ -1,4 +1,4 @@
-"""The opening handshake over the wire: what is refused, what the application sees and may answer."""
+"""The opening handshake over the wire: what is refused, what the application sees and answers."""
 
 import asyncio
 import gc
@@ -335,7 +335,7 @@ async def test_an_accept_that_cannot_be_sent_is_refused_and_another_may_follow(
         await receive()
         try:
             await send({"type": "websocket.accept", **accept})
-        except Exception as error:
+        except (RuntimeError, ValueError) as error:
             errors.append(error)
         await send({"type": "websocket.accept"})
         await receive()
@@ -343,7 +343,6 @@ async def test_an_accept_that_cannot_be_sent_is_refused_and_another_may_follow(
     async with serving(app) as server:
         await open_websocket(server, ("Sec-WebSocket-Protocol", "chat"))
         (error,) = errors
-        assert isinstance(error, (RuntimeError, ValueError))
         assert reason in str(error)
 
 
@@ -522,8 +521,7 @@ async def test_a_client_that_leaves_before_the_accept(how: str) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         assert await receive() == {"type": "websocket.connect"}
-        for _ in range(3):
-            events.append(await receive())
+        events.extend([await receive() for _ in range(3)])
         try:
             await send({"type": "websocket.accept"})
         except OSError as error:

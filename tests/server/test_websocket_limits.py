@@ -22,7 +22,6 @@ from tests.server.harness import (
 )
 from tests.server.websocket_client import (
     DEFLATE,
-    Recorder,
     accepted,
     binary,
     echo,
@@ -138,7 +137,8 @@ async def test_a_stalled_application_stops_the_peer(size: int, compressed: bool)
         narrow(server)
         peer = await open_websocket(server, *([DEFLATE] if compressed else []))
         one = binary(bytes(size))
-        number = 16 * MEBIBYTE // len(one) if size > 10 else 500_000
+        peer.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        number = max(4 * MEBIBYTE // len(one), 20) if size > 10 else 50_000
         flood = one * number
         more = flooding(peer.client, flood)
         taken = await stalls(more)
@@ -148,27 +148,38 @@ async def test_a_stalled_application_stops_the_peer(size: int, compressed: bool)
         await until(lambda: received == number)
 
 
+@pytest.mark.parametrize(
+    ("queue", "size", "held"), [(1, 1, 1), (7, 1, 7), (1000, 50_000, 6)], ids=["1", "7", "size"]
+)
 @in_loop
-async def test_messages_that_wait_are_bounded_in_number_and_in_size() -> None:
-    taken: list[int] = []
+async def test_messages_that_wait_are_bounded_in_number_and_in_size(
+    queue: int, size: int, held: int
+) -> None:
     go_on = asyncio.Event()
 
-    class Stalled(Recorder):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            await receive()
-            await send({"type": "websocket.accept"})
-            await go_on.wait()
-            # What is there is given without a turn of the event loop: nothing joins it meanwhile
-            # but what the session had read.
-            while (await receive())["type"] == "websocket.receive":
-                taken.append(1)
+    @websocket
+    async def app(receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        while (await receive())["type"] == "websocket.receive":
+            pass
 
-    async with serving(Stalled(), ws_max_queue=1) as server:
+    async with serving(app, ws_max_queue=queue) as server:
         peer = await open_websocket(server)
-        for _ in range(100):
-            await peer.send(text("x"))
+        # A ping is answered when it is reached: so many messages ahead of it are in the queue.
+        one = binary(bytes(size))
+        sending = asyncio.create_task(
+            peer.send(*(ping(b"%d" % number) + one for number in range(held + 20)))
+        )
+        for number in range(held):
+            assert await peer.pong() == b"%d" % number
+        (connection,) = server.service.connections
+        before = connection.transport.sent
+        assert await stalls(lambda: connection.transport.sent) == before
         go_on.set()
-        await until(lambda: len(taken) == 100)
+        for number in range(held, held + 20):
+            assert await peer.pong() == b"%d" % number
+        await sending
+        await peer.close()
 
 
 @in_loop

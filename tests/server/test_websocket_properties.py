@@ -110,7 +110,7 @@ def test_any_script_echoes_and_every_ping_is_answered(
 
 
 async def _agrees(reactor: str, seed: int, places: list[int], *, compresses: bool) -> None:
-    data = Generator(Random(seed), compresses=compresses).stream()  # noqa: S311 (no secret)
+    data = Generator(Random(seed), compresses=compresses).stream()
     agreed = DeflateParameters(server_max_window_bits=12, client_max_window_bits=12)
     expected = read(data, deflate=agreed if compresses else None)
     recorder = Recorder()

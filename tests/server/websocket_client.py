@@ -180,7 +180,8 @@ async def accepted(client: Client) -> WebSocketPeer:
     assert response.status == 101
     assert response.value(b"upgrade") == b"websocket"
     assert (response.value(b"connection") or b"").lower() == b"upgrade"
-    digest = sha1(KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    whole = KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    digest = sha1(whole, usedforsecurity=False).digest()
     assert response.value(b"sec-websocket-accept") == b64encode(digest)
     assert not response.values(b"content-length")
     assert not response.values(b"transfer-encoding")
@@ -217,7 +218,7 @@ class Recorder:
     def __init__(self) -> None:
         self.received: list[Message] = []
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         while not self.received or self.received[-1]["type"] == "websocket.receive":

@@ -278,7 +278,10 @@ def _closing(message: dict[str, Any]) -> tuple[int, str]:
     if reason is None:
         reason = ""
     if not isinstance(code, int) or not isinstance(reason, str):
-        raise RuntimeError("websocket.close has a code that is an int, and a reason that is a str")
+        # As all that is wrong with a message.
+        raise RuntimeError(  # noqa: TRY004
+            "websocket.close has a code that is an int, and a reason that is a str"
+        )
     if not 0 <= code <= _LAST_CODE:
         raise RuntimeError(f"{code} is no close code: use 1000, 1001, or one of 3000 to 4999")
     return code, str.__str__(reason)
