@@ -158,6 +158,8 @@ class ASGIExchange(Exchange):
         scope["headers"] = request.headers
         scope["state"] = service.state.copy() if service.state else {}
         scope["extensions"] = _EXTENSIONS.copy()
+        if self.tls is not None:
+            scope["extensions"]["tls"] = self.tls
         return scope
 
     # The application has returned

@@ -28,6 +28,7 @@ cdef class Exchange:
     cdef public object client
     cdef public object server
     cdef public str scheme
+    cdef public dict tls
     cdef readonly int status
     cdef readonly long long body_sent
     cdef readonly double started_at

@@ -29,7 +29,7 @@ cdef class HTTP1Connection(Connection):
     cdef long long _taken_before
     cdef Timer _read_timer, _write_timer
 
-    cpdef drain(self)
+    cpdef refuse(self, int status, str reason, bytes text)
     cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
     cdef object _drive_on(self)

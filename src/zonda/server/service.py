@@ -68,6 +68,7 @@ class Service:
         self.ticks_body = ticks(settings.timeout_body)
         self.ticks_write = ticks(settings.timeout_write)
         self.ticks_linger = ticks(settings.timeout_linger)
+        self.ticks_tls_handshake = ticks(settings.timeout_tls_handshake)
         self.limit_concurrency = settings.limit_concurrency
         self.connections: set[Connection] = set()
         self.running: set[Exchange] = set()

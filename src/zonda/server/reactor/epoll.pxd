@@ -21,6 +21,7 @@ cdef class EpollReactor(Reactor):
     cdef list sources            # by descriptor
     cdef uint32_t generation
     cdef list failed
+    cdef int handshakes          # steps of handshakes that may still be taken this wake-up
 
     cdef object register(self, Source source, int fd, uint32_t interest)
     cdef object unregister(self, Source source)

@@ -29,6 +29,7 @@ __all__ = ["EpollReactor"]
 cdef enum:
     BATCH = 64               # events drained at once
     TURNS = 4                # times that is done a wake-up
+    HANDSHAKES = 16          # steps of TLS handshakes taken a wake-up: a signature takes long
 
 
 cdef OSError os_error(int number):
@@ -115,6 +116,7 @@ cdef class EpollReactor(Reactor):
     def _ready(self):
         cdef epoll_event events[BATCH]
         cdef int count, turn
+        self.handshakes = HANDSHAKES
         for turn in range(TURNS):
             # A turn of the event loop costs as much as a small request: while more has come
             # meanwhile, go on without one.
@@ -150,10 +152,10 @@ cdef class EpollReactor(Reactor):
         )
         source.fail(os_error(EPROTO))
 
-    def listen(self, sock, factory, refused):
+    def listen(self, sock, factory, refused, tls=None):
         # Here, since the listener's module stands on this one.
         from zonda.server.reactor.epoll_listener import EpollListener
-        return EpollListener(self, sock, factory, refused)
+        return EpollListener(self, sock, factory, refused, tls)
 
     def close(self):
         Reactor.close(self)

@@ -2,7 +2,7 @@ import socket
 from collections.abc import Callable
 
 from zonda.server.reactor.epoll import EpollReactor
-from zonda.server.reactor.interface import Connection, Listener, Transport
+from zonda.server.reactor.interface import Connection, Listener, TLSProvider, Transport
 
 __all__ = ["EpollListener"]
 
@@ -13,4 +13,5 @@ class EpollListener(Listener):
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
     ) -> None: ...

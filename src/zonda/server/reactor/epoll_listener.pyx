@@ -12,6 +12,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, strlen
 
 from zonda.server.reactor.epoll cimport EpollReactor, Source, os_error
+from zonda.server.reactor.epoll_tls cimport TLSTransport
 from zonda.server.reactor.epoll_transport cimport EpollTransport
 from zonda.server.reactor.interface cimport Listener
 from zonda.server.reactor.linux cimport (
@@ -40,11 +41,13 @@ cdef class EpollListener(Listener):
     cdef EpollReactor reactor
     cdef ListenerSource source
     cdef object sock, factory, refused
+    cdef object tls                  # provider of ssl contexts, or None
     cdef object retry
     cdef object server
     cdef bint internet, paused
 
-    def __init__(self, EpollReactor reactor, sock, factory, refused):
+    def __init__(self, EpollReactor reactor, sock, factory, refused, tls=None):
+        self.tls = tls
         self.reactor = reactor
         self.sock = sock
         self.factory = factory
@@ -76,9 +79,12 @@ cdef class EpollListener(Listener):
                     continue  # the peer is gone already, or its network is: take the next
                 self.back_off(os_error(errno))
                 return False
-            transport = EpollTransport.__new__(EpollTransport)
             try:
-                transport.__init__(self.reactor, fd)
+                if self.tls is None:
+                    transport = EpollTransport.__new__(EpollTransport)
+                    transport.__init__(self.reactor, fd)
+                else:
+                    transport = TLSTransport(self.reactor, fd, self.tls())
             except BaseException:
                 c_close(fd)
                 raise

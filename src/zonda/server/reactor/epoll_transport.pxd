@@ -4,6 +4,9 @@ from posix.types cimport off_t
 from zonda.server.reactor.epoll cimport EpollReactor, Source
 from zonda.server.reactor.interface cimport FileSegment, Transport
 
+cdef bint in_memory(int fd, off_t offset, size_t size)
+cdef object shortened(FileSegment segment)
+
 cdef class StreamSource(Source):
     cdef EpollTransport transport
 
@@ -30,5 +33,6 @@ cdef class EpollTransport(Transport):
     cdef ssize_t splice_file(self, FileSegment segment, size_t part) except -2
     cdef ssize_t copy_file(self, FileSegment segment, size_t part) except -2
     cdef warm(self, FileSegment segment, size_t part)
+    cdef bint shut(self) except -1
     cdef object reset_on_close(self)
     cdef object release(self)

@@ -184,8 +184,8 @@ cdef class EpollTransport(Transport):
         if self.source.interest & EPOLLOUT:
             self.source.want(self.source.interest & ~EPOLLOUT)
         if self.writing_ends and not self.is_shut:
-            self.is_shut = True
-            c_shutdown(self.source.fd, SHUT_WR)
+            if not self.shut():
+                return
             self.blocked = True  # whoever ends the connection waits for this
         if self.blocked:
             self.blocked = False
@@ -274,7 +274,7 @@ cdef class EpollTransport(Transport):
         cdef size_t part = <size_t> min(segment.remaining, FILE_PART)
         cdef ssize_t count = 0
         if part > 0:
-            if segment.offset >= self.warm_to and not _in_memory(segment.fd, segment.offset, part):
+            if segment.offset >= self.warm_to and not in_memory(segment.fd, segment.offset, part):
                 self.warm(segment, part)
                 return False
             if self.is_local:
@@ -304,7 +304,7 @@ cdef class EpollTransport(Transport):
         with nogil:
             count = sendfile(target, fd, &offset, part)
         if count == 0:
-            raise _shortened(segment)
+            raise shortened(segment)
         if count < 0 and errno in (EIO, EINVAL, ENOMEM, EOVERFLOW):
             raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
         return count
@@ -322,7 +322,7 @@ cdef class EpollTransport(Transport):
         # the buffer. The part is in memory, so neither call waits.
         count = pread(fd, _file_buffer, part, offset)
         if count == 0:
-            raise _shortened(segment)
+            raise shortened(segment)
         if count < 0:
             raise FileFaultError(errno, strerror(errno).decode("utf-8", "replace"))
         count = c_send(target, _file_buffer, count, MSG_NOSIGNAL)
@@ -385,13 +385,22 @@ cdef class EpollTransport(Transport):
             return
         self.writing_ends = True
         if not self.queue:
-            self.is_shut = True
-            c_shutdown(self.source.fd, SHUT_WR)
+            self.shut()
+
+    cdef bint shut(self) except -1:
+        """Tell the peer that nothing follows. False when that has to wait for room."""
+        self.is_shut = True
+        c_shutdown(self.source.fd, SHUT_WR)
+        return True
 
     cpdef close(self):
         if not self.closed:
             self.release()
             self.connection.lost(None)
+
+    cpdef drop_queue(self):
+        Transport.drop_queue(self)
+        self.first_offset = 0
 
     cpdef long long taken(self) except -1:
         cdef int left = 0
@@ -419,11 +428,11 @@ cdef class EpollTransport(Transport):
         self.drop_queue()
 
 
-cdef object _shortened(FileSegment segment):
+cdef object shortened(FileSegment segment):
     return FileFaultError(f"a file became {segment.remaining} bytes shorter while it was sent")
 
 
-cdef bint _in_memory(int fd, off_t offset, size_t size):
+cdef bint in_memory(int fd, off_t offset, size_t size):
     """Whether sendfile will not wait for the disk, as far as can be told cheaply."""
     cdef char octet
     cdef iovec part

@@ -54,6 +54,7 @@ cdef extern from "sys/socket.h" nogil:
         AF_INET6
         MSG_NOSIGNAL
         MSG_MORE
+        MSG_PEEK
         SHUT_WR
         SOCK_CLOEXEC
         SOCK_NONBLOCK
