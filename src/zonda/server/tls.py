@@ -73,7 +73,7 @@ def make_context(settings: Settings, alpn: Sequence[str] = ALPN) -> ServerContex
         | ssl.OP_CIPHER_SERVER_PREFERENCE
         # HTTP says by itself where a message ends, so an end of the stream without close_notify
         # cuts nothing short unnoticed; and a client that has only closed its half gets its answer.
-        | ssl.OP_IGNORE_UNEXPECTED_EOF
+        | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)  # OpenSSL 1.1.1 has no such end
     )
     if settings.ssl_ciphers is not None:
         try:

@@ -10,6 +10,7 @@ cdef class TLSTransport(EpollTransport):
     cdef object record_write
     cdef object waiting              # a record that has to be written again, unchanged
     cdef int state
+    cdef Py_ssize_t flushed_now      # bytes written since flush began
     cdef bint read_wants_write
     cdef bint write_wants_read
     cdef bint held                   # what epoll will not report again is still to be read

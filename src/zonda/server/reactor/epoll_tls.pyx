@@ -50,6 +50,7 @@ cdef enum:
     DEAF
 
 cdef enum:
+    FLUSH_LIMIT = 1048576    # bytes written before others have their turn
     OPENING_SIZE = 16        # octets looked at to tell TLS from HTTP
     FILE_PART = 65536        # bytes of a file read at once: what the socket does not take is read again
     DISCARD_SIZE = 65536     # bytes dropped at once
@@ -246,8 +247,10 @@ cdef class TLSTransport(EpollTransport):
     cpdef resume_reading(self):
         EpollTransport.resume_reading(self)
         if self.held and not self.closed:
-            # Not from here: the application may be what called.
-            self.reactor.loop.call_soon(self.read_held)
+            # Not from here: the application may be what called. And behind what the connection
+            # schedules next, which has not looked yet at all that came before the end.
+            loop = self.reactor.loop
+            loop.call_soon(loop.call_soon, self.read_held)
 
     def read_held(self):
         """Read what epoll will not report."""
@@ -260,6 +263,7 @@ cdef class TLSTransport(EpollTransport):
     # Output
 
     cpdef flush(self):
+        self.flushed_now = 0
         EpollTransport.flush(self)
         if self.read_wants_write:
             self.source.want(self.source.interest | EPOLLOUT)
@@ -285,7 +289,9 @@ cdef class TLSTransport(EpollTransport):
         if not self.write_record(record):
             return False
         self.advance(len(record))
-        return True
+        # A peer on this machine can take as fast as we encrypt.
+        self.flushed_now += len(record)
+        return self.flushed_now < FLUSH_LIMIT
 
     cdef bint write_record(self, record) except -1:
         """Write one record. False when it has to be written again, later."""

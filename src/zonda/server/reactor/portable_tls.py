@@ -118,8 +118,10 @@ class PortableTLSTransport(PortableTransport):
         """Take from the peer again."""
         super().resume_reading()
         if self._held_end:
-            # Not from here: the application may be what called.
-            self.reactor.loop.call_soon(self._end)
+            # Not from here: the application may be what called. And behind what the connection
+            # schedules next, which has not looked yet at all that came before the end.
+            loop = self.reactor.loop
+            loop.call_soon(loop.call_soon, self._end)
 
     def ended(self) -> None:
         """The peer has sent its end, with close_notify before it or without."""
