@@ -25,6 +25,7 @@ cdef class HTTP1Connection(ServedConnection):
     cdef bint _head_begun, _peer_ended
     cdef Py_ssize_t _discarded
 
+    cpdef refuse(self, int status, str reason, bytes text)
     cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
     cdef object _drive_on(self)
