@@ -25,8 +25,8 @@ cdef class HTTP1Connection(Connection):
     cdef int _phase
     cdef bint _driving, _scheduled, _paused, _request_complete, _response_complete
     cdef bint _head_begun, _peer_ended
-    cdef Py_ssize_t _discarded
-    cdef long long _taken_before
+    cdef Py_ssize_t _discarded, _brought
+    cdef long long _body_left, _taken_before
     cdef Timer _read_timer, _write_timer
 
     cpdef drain(self)
@@ -37,6 +37,7 @@ cdef class HTTP1Connection(Connection):
     cdef object _open_exchange(self, Request request)
     cdef object _end_request(self, Exchange exchange)
     cdef bint _is_misdirected(self, Request request) except -1
+    @cython.locals(service=Service)
     cdef bint _take_body(self, Exchange exchange, bytes piece) except -1
     cdef object _await_head(self)
     @cython.locals(service=Service)

@@ -98,6 +98,8 @@ class HTTP1Connection(Connection):
         self._head_begun = False
         self._peer_ended = False
         self._discarded = 0
+        self._brought = 0  # bytes of body since it had its full time
+        self._body_left = 0  # what is left of that time, once some of it has passed
         self._taken_before = 0
         self._read_timer = Timer(self, _READ_TIMER)
         self._write_timer: Timer | None = None
@@ -189,7 +191,7 @@ class HTTP1Connection(Connection):
             if self._response_complete:
                 self._finish()
             elif not self._request_complete:
-                self._reject(408, "the request's body stopped coming")
+                self._reject(408, "the request's body did not come, or too slowly")
         elif self.parser.idle:
             self._finish()
         else:
@@ -272,6 +274,9 @@ class HTTP1Connection(Connection):
         self.exchange = exchange
         if not request.chunked and request.content_length <= 0:
             self._end_request(exchange)
+        else:
+            self._brought = 0
+            self._body_left = 0
 
     def _end_request(self, exchange: Exchange | None) -> None:
         """The request has come, whole."""
@@ -293,8 +298,13 @@ class HTTP1Connection(Connection):
                 self._finish()
                 return False
             return True
-        if self._read_timer.armed:
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+        service = self.service
+        self._brought += len(piece)
+        if self._brought >= service.body_floor:
+            self._brought = 0
+            self._body_left = 0
+            if self._read_timer.armed:
+                service.wheel.arm(self._read_timer, service.ticks_body)
         exchange.add_body(piece)
         if exchange.buffered < BODY_BUFFER:
             return True
@@ -369,11 +379,19 @@ class HTTP1Connection(Connection):
             if self._paused:
                 self._resume_reading()
                 self._schedule()
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+            wheel = self.service.wheel
+            if self._body_left:
+                wheel.resume(self._read_timer, self._body_left)
+                self._body_left = 0
+            elif not self._read_timer.armed:
+                wheel.arm(self._read_timer, self.service.ticks_body)
 
     def body_consumed(self) -> None:
         """From the stream: the application has taken what there was."""
-        self.service.wheel.disarm(self._read_timer)
+        wheel = self.service.wheel
+        if self._read_timer.armed:
+            # Time waited counts until enough has come for it, in however many pieces.
+            self._body_left = wheel.suspend(self._read_timer)
         if self._paused and self._phase == _OPEN:
             self._resume_reading()
             self._schedule()

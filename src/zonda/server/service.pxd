@@ -19,6 +19,7 @@ cdef class Service:
     cdef public bytes raw_root_path
     cdef public object limits
     cdef public long long ticks_head, ticks_keep_alive, ticks_body, ticks_write, ticks_linger
+    cdef public Py_ssize_t body_floor
     cdef public Py_ssize_t limit_concurrency
     cdef public set connections
     cdef public set running

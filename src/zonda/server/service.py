@@ -66,6 +66,8 @@ class Service:
         # 0 closes after each response, as uvicorn's does: the shortest wait comes close to it.
         self.ticks_keep_alive = max(1, ticks(settings.timeout_keep_alive))
         self.ticks_body = ticks(settings.timeout_body)
+        # What a body has to bring in that time for another such time.
+        self.body_floor = max(1, int(settings.limit_body_rate * settings.timeout_body))
         self.ticks_write = ticks(settings.timeout_write)
         self.ticks_linger = ticks(settings.timeout_linger)
         self.limit_concurrency = settings.limit_concurrency
