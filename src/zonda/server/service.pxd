@@ -30,6 +30,7 @@ cdef class Service:
     cdef DefaultFields _defaults
     cdef bint _dated
     cdef long long _dated_at
+    cdef Py_ssize_t _refusals
 
     @cython.locals(now=cython.longlong)
     cpdef DefaultFields default_fields(self)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from zonda.server.exchange import Exchange
     from zonda.server.settings import Settings
 
-__all__ = ["Service"]
+__all__ = ["REFUSALS_SHOWN", "Service"]
+
+REFUSALS_SHOWN = 100
+"""Lines a second about refused peers; the rest are counted, so that an attack fills no disk."""
 
 
 class Service:
@@ -82,6 +85,7 @@ class Service:
         )
         self._dated = settings.date_header
         self._dated_at = 0
+        self._refusals = 0
 
     def default_fields(self) -> DefaultFields:
         """What to add to a response now: the date is formatted once a second."""
@@ -94,9 +98,21 @@ class Service:
 
     def refused(self, client: tuple[str, int] | None, status: int, reason: str) -> None:
         """Log one line about a peer whose request or connection was refused or given up."""
+        self._refusals += 1
+        if self._refusals == 1:
+            self.loop.call_later(1.0, self._sum_up_refusals)
+        if self._refusals > REFUSALS_SHOWN:
+            return
         peer = f"{client[0]}:{client[1]}" if client else "a client"
         answer = f"answered {status}" if status else "closed"
         self.logger.info("%s: %s: %s", peer, answer, reason)
+
+    def _sum_up_refusals(self) -> None:
+        """A second has passed since the first refusal that counts."""
+        unsaid = self._refusals - REFUSALS_SHOWN
+        self._refusals = 0
+        if unsaid > 0:
+            self.logger.info("%d more were refused or closed within a second: not shown", unsaid)
 
 
 def _pairs(lines: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
