@@ -12,6 +12,7 @@ import zlib
 from random import Random
 
 from tests.wire.websocket.frames import Transcript, cut, encoder, octets, read
+from zonda.wire.http1 import DefaultFields, encode_switching
 from zonda.wire.websocket import (
     Close,
     DeflateOptions,
@@ -21,7 +22,6 @@ from zonda.wire.websocket import (
     Ping,
     Pong,
     Role,
-    encode_switching,
     is_sendable,
     negotiate_deflate,
     read_handshake,
@@ -142,7 +142,8 @@ def check_handshake(data: bytes) -> None:
     assert all(TOKEN.fullmatch(name) for name in handshake.subprotocols)
     deflate = negotiate_deflate(handshake.extensions, DeflateOptions())
     for subprotocol in (None, *handshake.subprotocols[:3]):
-        wire = encode_switching(handshake, subprotocol, deflate)
+        said = handshake.response_fields(subprotocol, deflate)
+        wire = encode_switching(said, DefaultFields())
         head, end, rest = wire.partition(b"\r\n\r\n")
         assert (end, rest) == (b"\r\n\r\n", b"")
         for line in head.split(b"\r\n"):

@@ -371,7 +371,7 @@ def test_dev_reloads_and_says_more() -> None:
         (["run", "a", "--workers", "4"], "--workers: several workers are not in this release yet"),
         (["run", "a", "--ssl-keyfile", "k"], "--ssl-keyfile: TLS is not in this release yet"),
         (["run", "a", "--proxy-headers"], "--proxy-headers: X-Forwarded-* fields are not in this"),
-        (["run", "a", "--ws-max-size", "1"], "WebSockets are not in this release yet"),
+        (["run", "a", "--ws", "wsproto"], "Zonda has a WebSocket codec of its own"),
         (["run", "a", "--http", "h11"], "Zonda has one HTTP parser"),
         (["run", "a", "--http2"], "HTTP/2 is not in this release yet"),
         (["run", "a", "--limit-max-requests", "5"], "is not in this release yet"),
@@ -389,7 +389,7 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def test_options_of_uvicorn_that_ask_for_what_zonda_does_are_taken() -> None:
-    arguments = ["--workers", "1", "--http", "auto", "--no-proxy-headers", "--ws", "none"]
+    arguments = ["--workers", "1", "--http", "auto", "--no-proxy-headers", "--ws", "auto"]
     assert parse(arguments) == Settings()
 
 

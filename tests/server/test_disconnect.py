@@ -146,7 +146,7 @@ async def test_a_blocked_send_ends_with_an_os_error(way: str) -> None:
 
 
 def queued(server: Serving) -> int:
-    return sum(each.transport.queued for each in server.service.connections)  # type: ignore[attr-defined]
+    return sum(each.transport.queued for each in server.service.connections)
 
 
 @leaving

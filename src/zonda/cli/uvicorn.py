@@ -24,7 +24,6 @@ def _later(what: str, instead: str = "") -> str:
     return f"{what} not in this release yet{'; ' if instead else ''}{instead}"
 
 
-_WEBSOCKETS = _Foreign(_later("WebSockets are"))
 _TLS = _Foreign(_later("TLS is", "let a proxy in front of Zonda end it"))
 _RECYCLING = _Foreign(_later("restarting a worker after a number of requests is"))
 _PROXY_HEADERS = _later("X-Forwarded-* fields are", "an ASGI middleware can read them")
@@ -37,12 +36,6 @@ _FOREIGN = {
         "Zonda has one HTTP parser and no choice of it; leave it out", frozenset({"auto"})
     ),
     "--http2": _Foreign(_later("HTTP/2 is"), is_flag=True),
-    "--ws": _Foreign(_WEBSOCKETS.reason, frozenset({"none"})),
-    "--ws-max-size": _WEBSOCKETS,
-    "--ws-max-queue": _WEBSOCKETS,
-    "--ws-ping-interval": _WEBSOCKETS,
-    "--ws-ping-timeout": _WEBSOCKETS,
-    "--ws-per-message-deflate": _WEBSOCKETS,
     "--proxy-headers": _Foreign(_PROXY_HEADERS, is_flag=True),
     "--no-proxy-headers": _Foreign("", frozenset({""}), is_flag=True),
     "--forwarded-allow-ips": _Foreign(_PROXY_HEADERS),

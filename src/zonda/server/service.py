@@ -10,12 +10,15 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from zonda.server.reactor.interface import Connection, Reactor
+from zonda.server.reactor.interface import Reactor
 from zonda.wire.http1.grammar import Limits
 from zonda.wire.http1.response import DefaultFields
+from zonda.wire.websocket.deflate import DeflateOptions
+from zonda.wire.websocket.grammar import Limits as WebSocketLimits
 
 if TYPE_CHECKING:
     from zonda.asgi.types import ASGIApp
+    from zonda.server.connection import ServedConnection
     from zonda.server.exchange import Exchange
     from zonda.server.settings import Settings
 
@@ -38,6 +41,7 @@ class Service:
         connections: Every open connection.
         in_flight: How many exchanges have an application that has not returned.
         running: Those of them whose application has waited for something.
+        sessions: How many of them are WebSockets, which count as connections rather than requests.
         draining: Whether connections end after the request they have.
         on_complete: Called with each exchange once its response is complete, or broken off.
         on_connection_lost: Called when a connection has closed.
@@ -73,10 +77,30 @@ class Service:
         self.body_floor = max(1, int(settings.limit_body_rate * settings.timeout_body))
         self.ticks_write = ticks(settings.timeout_write)
         self.ticks_linger = ticks(settings.timeout_linger)
+        self.takes_websockets = settings.ws != "none"
+        self.websocket_limits = WebSocketLimits(
+            message=settings.ws_max_size, fragments=settings.ws_max_fragments
+        )
+        self.deflate = (
+            DeflateOptions(
+                server_window_bits=settings.ws_deflate_window,
+                client_window_bits=settings.ws_deflate_window,
+                server_takeover=settings.ws_deflate_takeover,
+                client_takeover=settings.ws_deflate_takeover,
+            )
+            if settings.ws_per_message_deflate
+            else None
+        )
+        self.max_queue = settings.ws_max_queue
+        self.ticks_handshake = ticks(settings.ws_timeout_handshake)
+        self.ticks_ping = ticks(settings.ws_ping_interval)
+        self.ticks_pong = ticks(settings.ws_ping_timeout)
+        self.ticks_close = ticks(settings.ws_timeout_close)
         self.limit_concurrency = settings.limit_concurrency
-        self.connections: set[Connection] = set()
+        self.connections: set[ServedConnection] = set()
         self.running: set[Exchange] = set()
         self.in_flight = 0
+        self.sessions = 0
         self.draining = False
         self.on_complete: Callable[[Exchange], None] | None = None
         self.on_connection_lost: Callable[[], None] | None = None
@@ -86,6 +110,11 @@ class Service:
         self._dated = settings.date_header
         self._dated_at = 0
         self._refusals = 0
+
+    def is_full(self) -> bool:
+        """Whether as many requests are in progress as --limit-concurrency allows."""
+        limit = self.limit_concurrency
+        return limit > 0 and self.in_flight - self.sessions >= limit
 
     def default_fields(self) -> DefaultFields:
         """What to add to a response now: the date is formatted once a second."""

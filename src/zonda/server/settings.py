@@ -325,6 +325,86 @@ class Settings:
         default=100,
     )
 
+    # WebSocket
+
+    ws: str = setting(
+        "WebSocket",
+        values.Choice(
+            "auto",
+            "none",
+            refused=dict.fromkeys(
+                ("websockets", "websockets-sansio", "wsproto"),
+                "Zonda has a WebSocket codec of its own and no choice of it; use auto",
+            ),
+        ),
+        "Take WebSockets; none treats the request for one as any other request.",
+        default="auto",
+    )
+    ws_max_size: int = setting(
+        "WebSocket",
+        values.Size(1, zero="none"),
+        "Size of a message from a client, inflated and put together; larger ones end the WebSocket "
+        "with 1009.",
+        default=16 * 1024**2,
+    )
+    ws_max_fragments: int = setting(
+        "WebSocket",
+        values.Count(1),
+        "Frames of one message from a client; more end the WebSocket with 1008.",
+        default=16_384,
+    )
+    ws_max_queue: int = setting(
+        "WebSocket",
+        values.Count(1),
+        "Messages from a client that wait for the application; while as many do, or 256 KiB of "
+        "them, the client is not read from.",
+        default=32,
+    )
+    ws_ping_interval: float = setting(
+        "WebSocket",
+        values.Seconds(zero="never"),
+        "Silence of a client after which it is sent a ping.",
+        default=20.0,
+    )
+    ws_ping_timeout: float = setting(
+        "WebSocket",
+        values.Seconds(zero="none"),
+        "From a ping to any sign of life; then the WebSocket ends with 1011.",
+        default=20.0,
+    )
+    ws_timeout_handshake: float = setting(
+        "WebSocket",
+        values.Seconds(zero="none"),
+        "For the application to accept or refuse a WebSocket; then it is refused with 503.",
+        default=30.0,
+    )
+    ws_timeout_close: float = setting(
+        "WebSocket",
+        values.Seconds(0.1),
+        "For the client to answer a close.",
+        default=10.0,
+    )
+    ws_per_message_deflate: bool = setting(
+        "WebSocket",
+        values.Flag(),
+        "Compress messages for clients that offer permessage-deflate (RFC 7692).",
+        default=True,
+    )
+    ws_deflate_window: int = setting(
+        "WebSocket",
+        values.Count(9, 15, metavar="BITS"),
+        "Window of the compression, a power of two: what each of both directions remembers of "
+        "earlier messages, and the memory that it takes.",
+        default=12,
+    )
+    ws_deflate_takeover: bool = setting(
+        "WebSocket",
+        values.Flag(),
+        "Let the window outlive a message, so that alike messages compress well; without it a "
+        "connection holds no window between messages.",
+        default=True,
+    )
+
     # Time-outs
 
     timeout_head: float = setting(

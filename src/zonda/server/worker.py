@@ -183,8 +183,7 @@ class Worker:
             listener.close()
         service.draining = True
         for connection in list(service.connections):
-            if isinstance(connection, HTTP1Connection):
-                connection.drain()
+            connection.drain()
         try:
             async with asyncio.timeout(self.settings.timeout_graceful_shutdown):
                 await self._until_idle(stop=self._aborted)

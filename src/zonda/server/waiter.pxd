@@ -1,0 +1,13 @@
+cimport cython
+
+@cython.freelist(32)
+cdef class Waiter:
+    cdef object _loop
+    cdef object _callback
+    cdef object _context
+    cdef bint _done, _cancelled
+    cdef object _message
+    cdef public bint _asyncio_future_blocking
+
+    cpdef wake(self)
+    cdef object _schedule(self)
