@@ -5,6 +5,7 @@ it ends, so that client and application can compare. ``/counts`` and ``/book`` t
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -127,6 +128,15 @@ async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
 
 
+async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send for ever, whatever becomes of it, until the gate opens."""
+    while not gate.is_set():
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+
 async def sleepless(scope: Scope, receive: Receive, send: Send) -> None:
     """Give way and go on, for ever, until the gate opens."""
     while not gate.is_set():
@@ -175,6 +185,7 @@ HANDLERS = {
     "download": download,
     "endless": endless,
     "deaf": deaf,
+    "stubborn": stubborn,
     "sleepless": sleepless,
     "compute": compute,
     "fail": fail,

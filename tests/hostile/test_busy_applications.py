@@ -31,17 +31,19 @@ async def test_an_application_that_sends_for_ever_ends_with_its_client(
         await child.assert_unharmed(memory=16 * MIB)
 
 
+@pytest.mark.parametrize("path", ["/deaf", "/stubborn"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
 async def test_an_application_that_is_deaf_to_the_disconnect_does_not_spin(
-    kind: Kind, tmp_path: Path
+    kind: Kind, path: str, tmp_path: Path
 ) -> None:
     async with serving(tmp_path, kind) as child:
         async with good_clients(child) as good:
             for _ in range(20):
                 peer = await kind.dial(child)
-                await peer.send(b"GET /deaf HTTP/1.1\r\nHost: h\r\n\r\n")
-                peer.close()
+                await peer.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+                await asyncio.sleep(0.01)
+                peer.reset()
             await good.complete(100)
         while (await child.counts())["running"] < 21:
             await asyncio.sleep(0.01)
