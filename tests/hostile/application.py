@@ -33,6 +33,8 @@ produced = 0
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     global running  # noqa: PLW0603 (one server a process)
+    if scope["type"] == "lifespan":
+        raise RuntimeError("there is nothing to start")
     path: str = scope["path"]
     if path.startswith("/n/"):
         times_seen[int(path[3:])] += 1
@@ -44,7 +46,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if name:
         begun[name] += 1
     try:
-        handler = HANDLERS[path.split("/")[1]]
+        handlers = HANDLERS if scope["type"] == "http" else WEBSOCKETS
+        handler = handlers[path.split("/")[1]]
         await handler(scope, receive, send)
     finally:
         running -= 1
@@ -139,7 +142,7 @@ async def stubborn(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def sleepless(scope: Scope, receive: Receive, send: Send) -> None:
     """Give way and go on, for ever, until the gate opens."""
-    while not gate.is_set():
+    while not gate.is_set():  # noqa: ASYNC110 (it is about those who do)
         await asyncio.sleep(0)
     await answer(send, b"tired")
 
@@ -192,4 +195,70 @@ HANDLERS = {
     "counts": counts,
     "book": book,
     "numbers": numbers,
+}
+
+
+# WebSockets
+
+
+async def accept(receive: Receive, send: Send) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Give back each message. One that is an id is entered in the book."""
+    await accept(receive, send)
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        if text is not None:
+            begun[text] += 1
+        await send({**message, "type": "websocket.send"})
+        if text is not None:
+            ended[text] += 1
+
+
+async def gathered(scope: Scope, receive: Receive, send: Send) -> None:
+    """Not before the gate opens: take messages up to a text; then tell their size and digest."""
+    await accept(receive, send)
+    await gate.wait()
+    digest = hashlib.sha256()
+    length = 0
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") is not None:
+            told = f"{length} {digest.hexdigest()}"
+            await send({"type": "websocket.send", "text": told})
+            continue
+        length += len(message["bytes"])
+        digest.update(message["bytes"])
+
+
+async def broadcast(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send for ever what everybody is sent."""
+    global produced  # noqa: PLW0603
+    await accept(receive, send)
+    while True:
+        await send({"type": "websocket.send", "bytes": bytes(1000)})
+        produced += 1000
+
+
+async def undecided(scope: Scope, receive: Receive, send: Send) -> None:
+    """Neither accept nor refuse, as long as there is somebody to refuse."""
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def deaf_to_closing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Ask for messages for ever, whatever they say, until the gate opens."""
+    await accept(receive, send)
+    while not gate.is_set():
+        await receive()
+
+
+WEBSOCKETS = {
+    "echo": echo,
+    "gathered": gathered,
+    "broadcast": broadcast,
+    "undecided": undecided,
+    "deaf": deaf_to_closing,
 }

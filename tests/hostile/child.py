@@ -24,8 +24,8 @@ from tests.hostile.peers import HTTP, PATIENCE, Kind, Peer
 
 MIB = 1024 * 1024
 
-_QUIET_FOR = 0.5  # seconds of nothing, over which processor time is measured
-_QUIET = 0.15  # seconds of it that the wheel's turns and one question may use
+_QUIET_FOR = 0.3  # seconds of nothing, over which processor time is measured
+_QUIET = 0.1  # seconds of it that the wheel's turns and one question may use
 
 
 class Child:
@@ -66,7 +66,9 @@ class Child:
         """The application's answer to a GET on a connection of its own."""
         peer = await self.kind.dial(self)
         try:
-            await peer.send(b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path.encode())
+            await peer.send(
+                b"GET %b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % path.encode()
+            )
             return (await peer.read_response()).content
         finally:
             peer.close()
@@ -121,7 +123,10 @@ class Child:
         for _ in range(3):
             await self.ask("/counts")
         self._baseline = await self.counts()
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", "ascii")  # resets the peak
+        self._reset_peak()
+
+    def _reset_peak(self) -> None:
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", "ascii")
         self._memory = self.memory
 
     async def settled(self) -> None:
@@ -217,4 +222,4 @@ async def serving(
             peer.close()
         if process.poll() is None:
             process.kill()
-        process.wait()  # noqa: ASYNC222
+        process.wait()

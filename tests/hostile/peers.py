@@ -94,8 +94,8 @@ class Peer:
     async def readable(self) -> None:
         """Return once there may be something to read."""
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_reader(self.sock, lambda: ready.done() or ready.set_result(None))
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self.sock, _set, ready)
         try:
             await soon(ready, f"more after {bytes(self.unread[-200:])!r}")
         finally:
@@ -104,8 +104,8 @@ class Peer:
     async def writable(self) -> None:
         """Return once the system may take more."""
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
-        loop.add_writer(self.sock, lambda: ready.done() or ready.set_result(None))
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(self.sock, _set, ready)
         try:
             await soon(ready, "the server to take more")
         finally:
@@ -162,6 +162,11 @@ class Peer:
         self.close()
 
 
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
 class Kind:
     """How clients of one protocol connect and ask."""
 
@@ -216,8 +221,77 @@ class HTTP(Kind):
         assert response.fields[b"x-id"] == content == response.content, response
 
 
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+"""Opcodes of frames (RFC 6455 section 5.2)."""
+
+
+def frame(opcode: int, payload: bytes = b"", *, size: int | None = None) -> bytes:
+    """A frame of a client's, masked with zeros; ``size`` is the length that it claims to have."""
+    length = len(payload) if size is None else size
+    if length < 126:
+        head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
+    elif length < 65_536:
+        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
+    return head + bytes(4) + payload
+
+
+async def read_frame(peer: Peer) -> tuple[int, bytes]:
+    """The opcode and the payload of the next frame, which is whole and not compressed."""
+    first, length = await peer.read(2)
+    assert first & 0xF0 == 0x80, f"fragmented or extended: {first:#x}"
+    if length == 126:
+        (length,) = struct.unpack("!H", await peer.read(2))
+    elif length == 127:
+        (length,) = struct.unpack("!Q", await peer.read(8))
+    return first & 0x0F, await peer.read(length)
+
+
+class WebSocket(Kind):
+    """WebSocket after a handshake on a connection of another kind."""
+
+    def __init__(self, carrier: Kind) -> None:
+        self.carrier = carrier
+        self.name = carrier.name.replace("http", "ws")
+        self.arguments = carrier.arguments
+
+    async def dial(self, child: Child, *, receive_buffer: int | None = None) -> Peer:
+        return await self.carrier.dial(child, receive_buffer=receive_buffer)
+
+    async def connect(self, child: Child) -> Peer:
+        return await self.open(child, "/echo")
+
+    @staticmethod
+    def handshake(path: str) -> bytes:
+        """The request for a WebSocket, as octets."""
+        return (
+            f"GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ).encode()
+
+    async def open(self, child: Child, path: str, *, receive_buffer: int | None = None) -> Peer:
+        """A WebSocket, accepted."""
+        peer = await self.dial(child, receive_buffer=receive_buffer)
+        await peer.send(self.handshake(path))
+        head = await peer.read_until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        return peer
+
+    async def ask(self, peer: Peer, identity: str) -> None:
+        await peer.send(frame(TEXT, identity.encode()))
+        while True:
+            opcode, payload = await read_frame(peer)
+            if opcode != PING:
+                break
+            await peer.send(frame(PONG, payload))
+        assert (opcode, payload) == (TEXT, identity.encode())
+
+
 KINDS: list[Kind] = [HTTP()]
-"""Every kind; most scenarios run with each."""
+"""What carries requests; most scenarios run with each."""
+
+WEBSOCKETS = [WebSocket(kind) for kind in KINDS]
 
 
 class GoodClients:
@@ -227,13 +301,13 @@ class GoodClients:
         self._child = child
         self._kind = kind
         self._numbers = itertools.count(1)
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._progress = asyncio.Condition()
         self.answered: list[str] = []
 
     async def run(self) -> None:
         """Ask until told to stop. A connection lives for twenty questions."""
-        while not self._stopping:
+        while not self._stop.is_set():
             peer = await self._kind.connect(self._child)
             try:
                 for _ in range(20):
@@ -242,7 +316,7 @@ class GoodClients:
                     async with self._progress:
                         self.answered.append(identity)
                         self._progress.notify_all()
-                    if self._stopping:
+                    if self._stop.is_set():
                         return
                     await asyncio.sleep(0.005)  # they are not the load
             finally:
@@ -259,7 +333,7 @@ class GoodClients:
 
     def stop(self) -> None:
         """Let each have its answer, and leave."""
-        self._stopping = True
+        self._stop.set()
 
 
 @contextlib.asynccontextmanager

@@ -57,12 +57,10 @@ FULL = "/dev/full"
 @in_loop
 async def test_a_full_disk_under_the_log_stops_no_request(which: str, tmp_path: Path) -> None:
     full = os.open(FULL, os.O_WRONLY)
-    logs = {
-        "stdout": full if which != "error log" else None,
-        "stderr": full if which != "access log" else None,
-    }
+    stdout = full if which != "error log" else None
+    stderr = full if which != "access log" else None
     try:
-        async with serving(tmp_path, access_log=True, **logs) as child:
+        async with serving(tmp_path, access_log=True, stdout=stdout, stderr=stderr) as child:
             async with good_clients(child, 8) as good:
                 peer = await KINDS[0].dial(child)
                 for _ in range(200):

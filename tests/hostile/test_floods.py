@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ async def test_connections_that_come_and_go_leave_nothing(tmp_path: Path) -> Non
     async with serving(tmp_path, kind) as child:
         async with good_clients(child) as good:
             waiting: list[Peer] = []
-            for count in range(number):
+            for _ in range(number):
                 peer = await kind.dial(child)
                 waiting.append(peer)
                 if len(waiting) == 200:
@@ -92,7 +93,7 @@ async def test_connections_that_come_and_go_leave_nothing(tmp_path: Path) -> Non
 
 def garbage(chance: random.Random) -> bytes:
     """What no server should understand, of one kind or another."""
-    kinds = [
+    kinds: list[Callable[[], bytes]] = [
         lambda: chance.randbytes(chance.randrange(1, 3000)),
         lambda: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + chance.randbytes(500),
         lambda: b"GET / HTTP/1.1\r\n" + chance.randbytes(200) + b"\r\n\r\n",
@@ -131,9 +132,11 @@ async def test_nonsense_is_refused_without_a_flood_in_the_log(tmp_path: Path) ->
             for _ in range(at_once):
                 group.create_task(spout())
             await good.complete(20)
-        assert {b"400", b"414", b"431", b"505"} <= statuses <= {
-            *(b"", b"400", b"408", b"414", b"431", b"501", b"505")
-        }
+        assert (
+            {b"400", b"414", b"431", b"505"}
+            <= statuses
+            <= {*(b"", b"400", b"408", b"414", b"431", b"501", b"505")}
+        )
         await child.assert_unharmed(memory=24 * MIB)
         assert len(child.log.splitlines()) < number / 2, "a line for each is a flood of its own"
         assert "not shown" in child.log

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,19 +11,20 @@ from tests.hostile.peers import KINDS, Kind, Peer, good_clients
 from tests.server.harness import in_loop
 
 LORISES = 2_000
-PACE = 0.3
+PACE = 0.2
 """Seconds between two octets of one client: below any time-out between octets."""
 
 
 def lorises() -> list[tuple[bytes, bytes]]:
     """What slow clients send at once, and what they then send octet by octet for ever."""
+    post = b"POST /upload HTTP/1.1\r\nHost: h\r\n"
     return [
         (b"", b""),
         (b"", b"GET /good HTTP/1.1\r\nHost: h\r\nX-Slow: " + b"a" * 1000),
         (b"GET /good HTTP/1.1\r\n", b"Host: h\r\n" + b"X-Slow: a\r\n" * 90),
-        (b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n", b"b" * 1000),
-        (b"POST /upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nb\r\n" * 200),
-        (b"POST /upload HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"c" * 1000),
+        (post + b"Content-Length: 100000\r\n\r\n", b"b" * 1000),
+        (post + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nb\r\n" * 200),
+        (post + b"Transfer-Encoding: chunked\r\n\r\n1;", b"c" * 1000),
     ]
 
 
@@ -54,7 +56,7 @@ async def trickle(peers: list[tuple[Peer, bytes]]) -> list[bytes]:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
 async def test_slow_senders_are_ended_and_others_are_served(kind: Kind, tmp_path: Path) -> None:
-    times = {"timeout_head": 2, "timeout_body": 2, "timeout_linger": 1}
+    times: dict[str, Any] = {"timeout_head": 1, "timeout_body": 1, "timeout_linger": 0.5}
     async with serving(tmp_path, kind, **times) as child:
         async with good_clients(child) as good:
             patterns = lorises()
@@ -85,7 +87,7 @@ ASKED = 20 * MIB
 async def test_readers_of_nothing_hold_the_application_and_are_ended(
     kind: Kind, tmp_path: Path
 ) -> None:
-    async with serving(tmp_path, kind, timeout_write=2) as child:
+    async with serving(tmp_path, kind, timeout_write=1) as child:
         peers = []
         async with good_clients(child) as good:
             for _ in range(READERS):

@@ -445,3 +445,35 @@ async def test_an_application_that_goes_on_sending_after_the_disconnect_blocks_n
             await other.send(request("GET", "/other"))
             assert (await other.read_response()).status == 200
         enough.set()
+
+
+@leaving
+@in_loop
+async def test_a_client_that_leaves_before_its_websocket_is_accepted_is_nobodys_fault(
+    way: str,
+) -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        begun.set()
+        await left.wait()
+        await asyncio.sleep(0.05)  # for the news to arrive
+        await send({"type": "websocket.accept"})
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(
+            request(
+                "GET",
+                "/",
+                ("Connection", "Upgrade"),
+                ("Upgrade", "websocket"),
+                ("Sec-WebSocket-Version", "13"),
+                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            )
+        )
+        await soon(begun.wait())
+        LEAVE[way](client)
+        left.set()
+        await server.idle()

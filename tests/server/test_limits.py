@@ -341,8 +341,6 @@ async def test_a_flood_of_refusals_is_counted_in_the_log_instead_of_listed() -> 
             assert (await client.read_response()).status == 400
             client.close()
         await until(lambda: "not shown" in "".join(server.messages()), "a line that sums up")
-        told = sum(
-            int(text.split()[0]) for text in server.messages() if text.endswith("not shown")
-        )
+        told = sum(int(text.split()[0]) for text in server.messages() if text.endswith("not shown"))
         # Those of a later second, on a slow machine, count anew.
         assert REFUSALS_SHOWN <= len(server.refusals()) == REFUSALS_SHOWN + 50 - told

@@ -170,7 +170,7 @@ class ASGIExchange(Exchange):
         """Whether the client has left, and the application has been told or would be."""
         return self.gone or self._told
 
-    def put_off(self) -> Any:
+    def put_off(self) -> asyncio.Future[None]:
         """A future that is done after a while.
 
         For an application that goes on asking, or sending and ignoring the error, after the
@@ -227,7 +227,9 @@ class ReceiveOperation:
         exchange.budget -= 1
         if exchange.budget <= 0:
             exchange.budget = _BUDGET
-            self.waiter = exchange.put_off() if exchange.has_left() else None
+            self.waiter = None
+            if exchange.has_left():
+                self.waiter = exchange.put_off()
             return False
         self.message = exchange.next_message()
         if self.message is not None:
