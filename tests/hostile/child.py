@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.peers import HTTP, PATIENCE, Kind, Peer
+from tests.server.harness import reactor_in_use
 
 MIB = 1024 * 1024
 
@@ -183,6 +184,9 @@ async def serving(
     It must end by itself, with exit status 0, when it is told to.
     """
     kind = kind or HTTP()
+    if reactor_in_use() == "asyncio":
+        # Its transports are the loop's own; those of uvloop have a row of the matrix elsewhere.
+        settings.setdefault("loop", "asyncio")
     settings.setdefault("access_log", False)
     settings.setdefault("timeout_graceful_shutdown", 2)
     with contextlib.ExitStack() as closing:

@@ -477,3 +477,24 @@ async def test_a_client_that_leaves_before_its_websocket_is_accepted_is_nobodys_
         LEAVE[way](client)
         left.set()
         await server.idle()
+
+
+@in_loop
+async def test_writes_to_a_client_that_has_left_are_not_logged_one_by_one() -> None:
+    left = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"x", more=True))
+        await left.wait()
+        while True:
+            await send(body(b"x", more=True))
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        await client.read_head()
+        client.reset()
+        left.set()
+        await server.idle()
+        assert server.messages(logging.WARNING) == []

@@ -235,8 +235,9 @@ class ReceiveOperation:
         if self.message is not None:
             return True
         exchange.budget = _BUDGET
-        self.waiter = exchange.wait_for_message()
-        self.waiter._asyncio_future_blocking = True
+        waiter = exchange.wait_for_message()
+        waiter._asyncio_future_blocking = True
+        self.waiter = waiter
         return False
 
 
