@@ -213,15 +213,13 @@ class Exchange:
         http.disconnect, and from then on its sends raise; one that does not ask is not cut short.
         """
         self._left = True
-        if self._receivers is not None:
-            self.readable()
+        self.readable()
 
     def lost(self) -> None:
         """The client has left, or the stream was broken off."""
         self.gone = True
         self._fields = ()
-        if self._receivers is not None:
-            self.readable()
+        self.readable()
         if self._senders is not None:
             self.writable()
         if self.begun and self.phase != _COMPLETE:
@@ -398,8 +396,7 @@ class Exchange:
 
     def _ended(self) -> None:
         """The response is complete, or never will be: tell whoever counts."""
-        if self._receivers is not None:
-            self.readable()
+        self.readable()
         observer = self.service.on_complete
         if observer is not None:
             observer(self)

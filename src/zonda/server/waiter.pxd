@@ -9,5 +9,7 @@ cdef class Waiter:
     cdef object _message
     cdef public bint _asyncio_future_blocking
 
+    cpdef renew(self)
     cpdef wake(self)
+    cpdef bint done(self)
     cdef object _schedule(self)

@@ -30,6 +30,11 @@ class Waiter:
         self._message: object = None
         self._asyncio_future_blocking = True
 
+    def renew(self) -> None:
+        """Serve once more. Only after ``wake``."""
+        self._done = False
+        self._asyncio_future_blocking = True
+
     def wake(self) -> None:
         """Let the Task go on, now. Only from the event loop, where no Task is running."""
         if self._done:

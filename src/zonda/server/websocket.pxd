@@ -20,13 +20,13 @@ cdef class WebSocketSession(ServedConnection):
     cdef readonly int code
     cdef readonly str reason
     cdef int _phase
-    cdef list _messages
+    cdef object _first
+    cdef list _later
     cdef Py_ssize_t _size
     cdef bint _paused, _heard, _pinged, _peer_ended
     cdef bytes _owed
 
     cpdef start(self, bytes unread)
-    @cython.locals(messages=list)
     cpdef next_message(self)
     @cython.locals(transport=Transport)
     cpdef send_text(self, str text)
@@ -42,6 +42,7 @@ cdef class WebSocketSession(ServedConnection):
     cpdef flushed(self)
     cdef object _read(self)
     cdef bint _is_full(self) except -1
+    cdef object _append(self, message)
     cdef object _drop_messages(self)
     cdef object _control(self, event)
     cdef object _pong(self, bytes payload)

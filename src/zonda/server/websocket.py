@@ -79,7 +79,9 @@ class WebSocketSession(ServedConnection):
         self.code = _ABNORMAL
         self.reason = ""
         self._phase = _OPEN
-        self._messages: list[str | bytes] = []
+        # The queue: most often there is one message, and for one a list would cost as much again.
+        self._first: str | bytes | None = None
+        self._later: list[str | bytes] = []
         self._size = 0
         self._paused = False
         self._owed: bytes | None = None
@@ -101,13 +103,15 @@ class WebSocketSession(ServedConnection):
 
     def next_message(self) -> str | bytes | None:
         """The next message, or None: there is none yet, or no other will come (``ended``)."""
-        messages = self._messages
-        if not messages:
-            return None
-        message = messages.pop(0)
-        self._size -= len(message) + _MESSAGE_OVERHEAD
-        if self._paused and not messages:
-            self._read()
+        message = self._first
+        if message is not None:
+            self._size -= len(message) + _MESSAGE_OVERHEAD
+            if self._later:
+                self._first = self._later.pop(0)
+            else:
+                self._first = None
+                if self._paused:
+                    self._read()
         return message
 
     def send_text(self, text: str) -> None:
@@ -167,7 +171,7 @@ class WebSocketSession(ServedConnection):
             self.parser.feed(data)
             self._read()
             exchange = self.exchange
-            if exchange is not None and (self._messages or self.ended):
+            if exchange is not None and (self._first is not None or self.ended):
                 exchange.resume_readers()
 
     def eof_received(self) -> None:
@@ -235,9 +239,7 @@ class WebSocketSession(ServedConnection):
                     self._resume_reading()
                     return
                 if isinstance(event, (str, bytes)):
-                    if self._phase == _OPEN:
-                        self._messages.append(event)
-                        self._size += len(event) + _MESSAGE_OVERHEAD
+                    self._append(event)
                 else:
                     self._control(event)
         except WebSocketError as error:
@@ -247,10 +249,21 @@ class WebSocketSession(ServedConnection):
             self._pause()
 
     def _is_full(self) -> bool:
-        return len(self._messages) >= self.service.max_queue or self._size >= QUEUED_BYTES
+        if self._first is None:
+            return False
+        return len(self._later) + 1 >= self.service.max_queue or self._size >= QUEUED_BYTES
+
+    def _append(self, message: str | bytes) -> None:
+        if self._phase == _OPEN:
+            self._size += len(message) + _MESSAGE_OVERHEAD
+            if self._first is None:
+                self._first = message
+            else:
+                self._later.append(message)
 
     def _drop_messages(self) -> None:
-        self._messages.clear()
+        self._first = None
+        self._later.clear()
         self._size = 0
 
     def _control(self, event: object) -> None:

@@ -1,5 +1,6 @@
 cimport cython
 
+from zonda.server.asgi cimport stop_inline as stop
 from zonda.server.exchange cimport Exchange
 from zonda.server.service cimport Service
 from zonda.wire.events cimport Request

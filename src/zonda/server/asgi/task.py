@@ -20,6 +20,7 @@ from types import CoroutineType
 from typing import Any, cast
 
 from zonda.asgi.types import Message
+from zonda.server.asgi import stop
 from zonda.server.awaitables import awaiting, guarded
 from zonda.server.exchange import ClientDisconnected, Exchange
 
@@ -206,7 +207,8 @@ class ReceiveOperation:
 
     def __next__(self) -> Any:
         if self._step():
-            raise StopIteration(self.message)
+            stop.set_value(self.message)
+            raise StopIteration  # compiled, this returns with what was set
         return self.waiter
 
     def send(self, value: object) -> Any:

@@ -15,6 +15,7 @@ cdef class WebSocketExchange(ASGIExchange):
     cdef object _handshake
     cdef WebSocketSession _session
     cdef bint _connected
+    cdef Waiter _waiting, _spare
 
     cpdef set_handshake(self, handshake)
     @cython.locals(scope=dict)
@@ -24,7 +25,9 @@ cdef class WebSocketExchange(ASGIExchange):
     cdef dict _next_of_handshake(self)
     @cython.locals(waiter=Waiter)
     cpdef wait_for_message(self)
-    @cython.locals(receivers=list, waiter=Waiter)
+    @cython.locals(waiter=Waiter)
+    cpdef readable(self)
+    @cython.locals(waiter=Waiter)
     cpdef resume_readers(self)
     @cython.locals(session=WebSocketSession)
     cdef bint send_waits(self) except -1

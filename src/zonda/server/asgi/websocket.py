@@ -8,7 +8,7 @@ and no more to do with the stream that the request came by.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from zonda.server.asgi.task import ASGIExchange, as_bytes, is_disconnect
 from zonda.server.exchange import ClientDisconnected, Stream
@@ -63,6 +63,8 @@ class WebSocketExchange(ASGIExchange):
         self._handshake: Handshake | None = handshake
         self._session: WebSocketSession | None = None
         self._connected = False
+        self._waiting: Waiter | None = None
+        self._spare: Waiter | None = None
 
     def _scope(self) -> dict[str, Any]:
         scope = _SCOPE.copy()
@@ -102,17 +104,36 @@ class WebSocketExchange(ASGIExchange):
 
     def wait_for_message(self) -> Waiter:
         """A waiter for the next message of the client's."""
-        waiter = Waiter(self.service.loop)
-        self._receivers = with_waiter(self._receivers, waiter)
+        waiter = self._spare
+        if waiter is None:
+            waiter = Waiter(self.service.loop)
+        else:
+            self._spare = None
+            waiter.renew()
+        if self._waiting is None or self._waiting.done():
+            self._waiting = waiter
+        else:
+            self._receivers = with_waiter(self._receivers, waiter)
         return waiter
+
+    def readable(self) -> None:
+        """Let whoever waits go on, in the event loop's next turn."""
+        waiter = self._waiting
+        self._waiting = None
+        if waiter is not None:
+            waiter.set_result(None)
+        super().readable()
 
     def resume_readers(self) -> None:
         """Step the Task that waits for a message."""
-        receivers = self._receivers
-        self._receivers = None
-        if receivers is not None:
-            for waiter in receivers:
-                cast("Waiter", waiter).wake()
+        waiter = self._waiting
+        self._waiting = None
+        if waiter is not None:
+            if not waiter.done():
+                self._spare = waiter  # it has served once the Task is stepped, and serves again
+            waiter.wake()
+        if self._receivers is not None:
+            super().readable()
 
     # Sending
 
