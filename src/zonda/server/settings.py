@@ -400,6 +400,13 @@ class Settings:
         "Length of a request's body; longer ones are answered 413.",
         default=1024**3,
     )
+    limit_body_rate: int = setting(
+        "Limits",
+        values.Size(1, zero="none"),
+        "Bytes a second that a request's body brings at least, on average over --timeout-body of "
+        "waiting for it; slower ones are answered 408.",
+        default=100,
+    )
 
     # WebSocket
 
@@ -500,7 +507,8 @@ class Settings:
     timeout_body: float = setting(
         "Time-outs",
         values.Seconds(zero="none"),
-        "Without a byte of the body while the application waits for one.",
+        "Without a byte of the body while the application waits for one, or with fewer than "
+        "--limit-body-rate asks for.",
         default=30.0,
     )
     timeout_write: float = setting(

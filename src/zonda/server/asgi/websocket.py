@@ -241,7 +241,7 @@ class WebSocketExchange(ASGIExchange):
             if not (session.ended and is_disconnect(error)):
                 self._log_failure(error)
             self._close_session(_INTERNAL_ERROR)
-        elif (self.gone or self._told) and is_disconnect(error):
+        elif (self.gone or self._left or self._told) and is_disconnect(error):
             self._break_off_if_open()
         else:
             self._log_failure(error)

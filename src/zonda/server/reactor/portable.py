@@ -140,6 +140,11 @@ class PortableTransport(Transport):
         transport = self._transport
         if self.closed or transport is None or self._pump is not None:
             return
+        if transport.is_closing():
+            # A write has failed, and the loop will tell in its next turn. What is written until
+            # then asyncio would log, piece by piece.
+            self.drop_queue()
+            return
         queue = self.queue
         taken = 0
         while taken < len(queue) and isinstance(queue[taken], bytes):
