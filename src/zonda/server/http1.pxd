@@ -23,8 +23,10 @@ cdef class HTTP1Connection(ServedConnection):
     cdef int _phase
     cdef bint _driving, _scheduled, _paused, _request_complete, _response_complete
     cdef bint _head_begun, _peer_ended
-    cdef Py_ssize_t _discarded
+    cdef Py_ssize_t _discarded, _brought
+    cdef long long _body_left
 
+    cpdef refuse(self, int status, str reason, bytes text)
     cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
     cdef object _drive_on(self)
@@ -33,6 +35,7 @@ cdef class HTTP1Connection(ServedConnection):
     cdef object _end_request(self, Exchange exchange)
     cdef bint _takes_websocket(self, bytes upgrade) except -1
     cdef bint _is_misdirected(self, Request request) except -1
+    @cython.locals(service=Service)
     cdef bint _take_body(self, Exchange exchange, bytes piece) except -1
     cdef object _await_head(self)
     @cython.locals(service=Service)

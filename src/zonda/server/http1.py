@@ -88,6 +88,8 @@ class HTTP1Connection(ServedConnection):
         self._head_begun = False
         self._peer_ended = False
         self._discarded = 0
+        self._brought = 0  # bytes of body since it had its full time
+        self._body_left = 0  # what is left of that time, once some of it has passed
         service.wheel.arm(self._read_timer, service.ticks_head)
 
     # From the reactor
@@ -162,7 +164,7 @@ class HTTP1Connection(ServedConnection):
             if self._response_complete:
                 self._finish()
             elif not self._request_complete:
-                self._reject(408, "the request's body stopped coming")
+                self._reject(408, "the request's body did not come, or too slowly")
             elif not self.exchange.head_sent:
                 self._reject(503, "the application did not accept a WebSocket in time")
         elif self.parser.idle:
@@ -174,6 +176,12 @@ class HTTP1Connection(ServedConnection):
         """End after the request in hand, or the one that may be on its way."""
         if self._phase == _OPEN and self.exchange is None and self.parser.idle:
             self.service.wheel.arm(self._read_timer, DRAIN_TICKS)
+
+    def refuse(self, status: int, reason: str, text: bytes) -> None:
+        """Answer whatever the peer has to say with ``text``, and close."""
+        self.service.refused(self.transport.client, status, reason)
+        self.stream.answer(status, text, ())
+        self._finish()
 
     # Requests
 
@@ -253,11 +261,15 @@ class HTTP1Connection(ServedConnection):
         exchange.client = self.transport.client
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
+        exchange.tls = self.transport.tls
         self.exchange = exchange
         if not request.chunked and request.content_length <= 0:
             self._end_request(exchange)
-            if exchange.is_websocket:
-                service.wheel.arm(self._read_timer, service.ticks_handshake)
+        else:
+            self._brought = 0
+            self._body_left = 0
+        if exchange.is_websocket and self._request_complete:
+            service.wheel.arm(self._read_timer, service.ticks_handshake)
 
     def _takes_websocket(self, upgrade: bytes) -> bool:
         return (
@@ -286,8 +298,13 @@ class HTTP1Connection(ServedConnection):
                 self._finish()
                 return False
             return True
-        if self._read_timer.armed:
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+        service = self.service
+        self._brought += len(piece)
+        if self._brought >= service.body_floor:
+            self._brought = 0
+            self._body_left = 0
+            if self._read_timer.armed:
+                service.wheel.arm(self._read_timer, service.ticks_body)
         exchange.add_body(piece)
         if exchange.buffered < BODY_BUFFER:
             return True
@@ -362,11 +379,19 @@ class HTTP1Connection(ServedConnection):
             if self._paused:
                 self._resume_reading()
                 self._schedule()
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+            wheel = self.service.wheel
+            if self._body_left:
+                wheel.resume(self._read_timer, self._body_left)
+                self._body_left = 0
+            elif not self._read_timer.armed:
+                wheel.arm(self._read_timer, self.service.ticks_body)
 
     def body_consumed(self) -> None:
         """From the stream: the application has taken what there was."""
-        self.service.wheel.disarm(self._read_timer)
+        wheel = self.service.wheel
+        if self._read_timer.armed:
+            # Time waited counts until enough has come for it, in however many pieces.
+            self._body_left = wheel.suspend(self._read_timer)
         if self._paused and self._phase == _OPEN:
             self._resume_reading()
             self._schedule()

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from zonda.server.exchange import Exchange
     from zonda.server.settings import Settings
 
-__all__ = ["Service"]
+__all__ = ["REFUSALS_SHOWN", "Service"]
+
+REFUSALS_SHOWN = 100
+"""Lines a second about refused peers; the rest are counted, so that an attack fills no disk."""
 
 
 class Service:
@@ -70,6 +73,8 @@ class Service:
         # 0 closes after each response, as uvicorn's does: the shortest wait comes close to it.
         self.ticks_keep_alive = max(1, ticks(settings.timeout_keep_alive))
         self.ticks_body = ticks(settings.timeout_body)
+        # What a body has to bring in that time for another such time.
+        self.body_floor = max(1, int(settings.limit_body_rate * settings.timeout_body))
         self.ticks_write = ticks(settings.timeout_write)
         self.ticks_linger = ticks(settings.timeout_linger)
         self.takes_websockets = settings.ws != "none"
@@ -91,6 +96,7 @@ class Service:
         self.ticks_ping = ticks(settings.ws_ping_interval)
         self.ticks_pong = ticks(settings.ws_ping_timeout)
         self.ticks_close = ticks(settings.ws_timeout_close)
+        self.ticks_tls_handshake = ticks(settings.timeout_tls_handshake)
         self.limit_concurrency = settings.limit_concurrency
         self.connections: set[ServedConnection] = set()
         self.running: set[Exchange] = set()
@@ -104,6 +110,7 @@ class Service:
         )
         self._dated = settings.date_header
         self._dated_at = 0
+        self._refusals = 0
 
     def is_full(self) -> bool:
         """Whether as many requests are in progress as --limit-concurrency allows."""
@@ -121,9 +128,21 @@ class Service:
 
     def refused(self, client: tuple[str, int] | None, status: int, reason: str) -> None:
         """Log one line about a peer whose request or connection was refused or given up."""
+        self._refusals += 1
+        if self._refusals == 1:
+            self.loop.call_later(1.0, self._sum_up_refusals)
+        if self._refusals > REFUSALS_SHOWN:
+            return
         peer = f"{client[0]}:{client[1]}" if client else "a client"
         answer = f"answered {status}" if status else "closed"
         self.logger.info("%s: %s: %s", peer, answer, reason)
+
+    def _sum_up_refusals(self) -> None:
+        """A second has passed since the first refusal that counts."""
+        unsaid = self._refusals - REFUSALS_SHOWN
+        self._refusals = 0
+        if unsaid > 0:
+            self.logger.info("%d more were refused or closed within a second: not shown", unsaid)
 
 
 def _pairs(lines: tuple[str, ...]) -> list[tuple[bytes, bytes]]:

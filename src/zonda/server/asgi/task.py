@@ -6,7 +6,8 @@ coroutine objects that do their work when awaited and, where nothing has to wait
 first step, without a frame or a trip through the event loop.
 
 Operations that never wait would never let other tasks run, so each exchange has a budget of them,
-after which one yields to the event loop although it could go on.
+after which one yields to the event loop although it could go on. Where the client has left there is
+nothing to go on with: an application that asks or sends all the same is put off for a while.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _is_done = Task[None].done
 _exception = Task[None].exception
 
 _BUDGET = 128
+_DEAF_PAUSE = 0.1  # seconds that a budget lasts once the client has left
 _MAX_CHAIN = 16  # how far an exception's causes are followed
 
 # What frameworks raise in a handler that asks for more after the client has left.
@@ -168,6 +170,22 @@ class ASGIExchange(Exchange):
         else:
             self._finished()
 
+    def has_left(self) -> bool:
+        """Whether the client has left, and the application has been told or would be."""
+        return self.gone or self._told
+
+    def put_off(self) -> asyncio.Future[None]:
+        """A future that is done after a while.
+
+        For an application that goes on asking, or sending and ignoring the error, after the
+        client has left: it never ends, and would use all of the processor for that.
+        """
+        loop = self.service.loop
+        waiter: asyncio.Future[None] = loop.create_future()
+        loop.call_later(_DEAF_PAUSE, _wake, waiter)
+        waiter._asyncio_future_blocking = True
+        return waiter
+
     def _log_failure(self, error: BaseException) -> None:
         self.service.logger.error(
             "exception in the ASGI application: %s %s",
@@ -215,6 +233,8 @@ class ReceiveOperation:
         if exchange.budget <= 0:
             exchange.budget = _BUDGET
             self.waiter = None
+            if exchange.has_left():
+                self.waiter = exchange.put_off()
             return False
         self.message = exchange.next_message()
         if self.message is not None:
@@ -261,6 +281,12 @@ class SendOperation:
         exchange = self.exchange
         message = self.message
         if message is not None:
+            if exchange.has_left():
+                exchange.budget -= 1
+                if exchange.budget <= 0:
+                    exchange.budget = _BUDGET
+                    self.waiter = exchange.put_off()
+                    return False
             self.message = None
             if type(message) is not dict:
                 message = dict(message)
@@ -295,6 +321,11 @@ def is_disconnect(error: BaseException | None, depth: int = _MAX_CHAIN) -> bool:
         grouped = cast("BaseExceptionGroup[BaseException]", error)
         return all(is_disconnect(each, depth - 1) for each in grouped.exceptions)
     return is_disconnect(error.__cause__ or error.__context__, depth - 1)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _for_task(awaitable: Any, eager: bool) -> Any:

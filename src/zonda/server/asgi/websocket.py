@@ -74,7 +74,10 @@ class WebSocketExchange(ASGIExchange):
             scope["scheme"] = "wss"
         assert self._handshake is not None  # noqa: S101 - for type checkers
         scope["subprotocols"] = list(self._handshake.subprotocols)
-        scope["extensions"] = _EXTENSIONS.copy()
+        extensions = _EXTENSIONS.copy()
+        if self.tls is not None:
+            extensions["tls"] = self.tls
+        scope["extensions"] = extensions
         return scope
 
     # Receiving
@@ -123,7 +126,7 @@ class WebSocketExchange(ASGIExchange):
         self._waiting = None
         if waiter is not None:
             waiter.set_result(None)
-        super().readable()
+        ASGIExchange.readable(self)
 
     def resume_readers(self) -> None:
         """Step the Task that waits for a message."""
@@ -134,7 +137,7 @@ class WebSocketExchange(ASGIExchange):
                 self._spare = waiter  # it has served once the Task is stepped, and serves again
             waiter.wake()
         if self._receivers is not None:
-            super().readable()
+            ASGIExchange.readable(self)
 
     # Sending
 
@@ -245,7 +248,7 @@ class WebSocketExchange(ASGIExchange):
             if not (session.ended and is_disconnect(error)):
                 self._log_failure(error)
             self._close_session(_INTERNAL_ERROR)
-        elif (self.gone or self._told) and is_disconnect(error):
+        elif (self.gone or self._left or self._told) and is_disconnect(error):
             self._break_off_if_open()
         else:
             self._log_failure(error)
