@@ -227,10 +227,11 @@ async def echo_messages(receive: Receive, send: Send) -> None:
         event = await receive()
         if event["type"] != "websocket.receive":
             return
-        if event.get("text") is not None:
-            await send({"type": "websocket.send", "text": event["text"]})
+        text = event.get("text")
+        if text is not None:
+            await send({"type": "websocket.send", "text": text})
         else:
-            await send({"type": "websocket.send", "bytes": event["bytes"]})
+            await send({"type": "websocket.send", "bytes": event.get("bytes") or b""})
 
 
 # A file, and how the process is

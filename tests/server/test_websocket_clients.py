@@ -151,7 +151,7 @@ class Wsproto:
         self.sock = socket.create_connection(address, timeout=10)
         self.codec = WSConnection(ConnectionType.CLIENT)
         extensions = [PerMessageDeflate()] if compressed else []
-        self.send(Request(host="test", target="/", extensions=extensions))  # type: ignore[arg-type] # a list of its subclass
+        self.send(Request(host="test", target="/", extensions=extensions))
         self.events = self._events()
         self.answer = next(self.events)
 
@@ -178,7 +178,7 @@ class Wsproto:
         return b"".join(part for part in parts if isinstance(part, bytes))
 
 
-def message_event(content: str | bytes, *, finished: bool = True) -> Message[str] | Message[bytes]:
+def message_event(content: str | bytes, *, finished: bool = True) -> Event:
     if isinstance(content, str):
         return TextMessage(data=content, message_finished=finished)
     return BytesMessage(data=content, message_finished=finished)

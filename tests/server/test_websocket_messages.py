@@ -373,8 +373,9 @@ async def _asyncio_shield(receive: Receive) -> Message:
 
 
 async def _asyncio_wait(receive: Receive) -> Message:
-    (done,), _ = await asyncio.wait([asyncio.create_task(receive())])
-    return done.result()
+    task = asyncio.create_task(receive())
+    await asyncio.wait([task])
+    return task.result()
 
 
 async def _pure_python_task(receive: Receive) -> Message:
@@ -637,7 +638,7 @@ async def test_an_application_that_never_waits_lets_others_run() -> None:
 async def test_tasks_that_are_all_eager() -> None:
     loop = asyncio.get_running_loop()
     async with serving(echo) as server:
-        loop.set_task_factory(asyncio.eager_task_factory)
+        loop.set_task_factory(vars(asyncio)["eager_task_factory"])
         peer = await open_websocket(server)
         for word in ("one", "two"):
             await peer.send(text(word))
