@@ -635,15 +635,25 @@ async def test_an_application_that_never_waits_lets_others_run() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python has no eager tasks")
 @in_loop
-async def test_tasks_that_are_all_eager() -> None:
-    loop = asyncio.get_running_loop()
-    async with serving(echo) as server:
-        loop.set_task_factory(vars(asyncio)["eager_task_factory"])
+async def test_a_task_that_receives_may_be_eager() -> None:
+    eager: dict[str, Any] = {"eager_start": True}
+
+    @websocket
+    async def app(receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            message = await asyncio.Task(receive(), loop=loop, **eager)
+            if message["type"] != "websocket.receive":
+                return
+            await asyncio.Task(send(say(message["text"])), loop=loop, **eager)
+
+    async with serving(app) as server:
         peer = await open_websocket(server)
         for word in ("one", "two"):
             await peer.send(text(word))
             assert await peer.message() == word
-        loop.set_task_factory(None)
+        await peer.send(text("three"), text("four"))
+        assert [await peer.message(), await peer.message()] == ["three", "four"]
 
 
 @in_loop
