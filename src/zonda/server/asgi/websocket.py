@@ -122,7 +122,7 @@ class WebSocketExchange(ASGIExchange):
         self._waiting = None
         if waiter is not None:
             waiter.set_result(None)
-        super().readable()
+        ASGIExchange.readable(self)
 
     def resume_readers(self) -> None:
         """Step the Task that waits for a message."""
@@ -133,7 +133,7 @@ class WebSocketExchange(ASGIExchange):
                 self._spare = waiter  # it has served once the Task is stepped, and serves again
             waiter.wake()
         if self._receivers is not None:
-            super().readable()
+            ASGIExchange.readable(self)
 
     # Sending
 
