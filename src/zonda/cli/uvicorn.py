@@ -24,7 +24,6 @@ def _later(what: str, instead: str = "") -> str:
     return f"{what} not in this release yet{'; ' if instead else ''}{instead}"
 
 
-_TLS = _Foreign(_later("TLS is", "let a proxy in front of Zonda end it"))
 _RECYCLING = _Foreign(_later("restarting a worker after a number of requests is"))
 _PROXY_HEADERS = _later("X-Forwarded-* fields are", "an ASGI middleware can read them")
 
@@ -42,13 +41,11 @@ _FOREIGN = {
     "--limit-max-requests": _RECYCLING,
     "--limit-max-requests-jitter": _RECYCLING,
     "--timeout-worker-healthcheck": _Foreign(_later("a check of workers' health is")),
-    "--ssl-keyfile": _TLS,
-    "--ssl-certfile": _TLS,
-    "--ssl-keyfile-password": _TLS,
-    "--ssl-version": _TLS,
-    "--ssl-cert-reqs": _TLS,
-    "--ssl-ca-certs": _TLS,
-    "--ssl-ciphers": _TLS,
+    "--ssl-version": _Foreign(
+        "a constant of Python's ssl module names one version of TLS, or all that there are; every "
+        "version from --ssl-min-version on is spoken here",
+        frozenset({"2", "17"}),  # PROTOCOL_TLS and PROTOCOL_TLS_SERVER
+    ),
     "--h11-max-incomplete-event-size": _Foreign("the limit is --limit-request-head here"),
     "--reset-contextvars": _Foreign(
         "every request has a context of its own here, a copy of what lifespan left; leave it out",

@@ -8,13 +8,14 @@ cdef class ServedConnection(Connection):
     cdef readonly Service service
     cdef readonly Transport transport
     cdef long long _taken_before
-    cdef Timer _read_timer, _write_timer
+    cdef readonly Timer _read_timer
+    cdef Timer _write_timer
 
     cpdef open(self, Service service, Transport transport)
     cpdef drain(self)
     cpdef read_timer_due(self)
-    cdef object write_unblocked(self)
+    cpdef write_unblocked(self)
     @cython.locals(service=Service)
-    cdef object linger(self)
+    cpdef linger(self)
     @cython.locals(service=Service)
-    cdef object leave(self)
+    cpdef leave(self)

@@ -31,6 +31,7 @@ cdef class Exchange:
     cdef public object server
     cdef public str scheme
     cdef readonly bint is_websocket
+    cdef public dict tls
     cdef readonly int status
     cdef readonly long long body_sent
     cdef readonly double started_at

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from time import perf_counter
+from typing import Any
 
 from zonda.server.reactor.interface import FileSegment, Transport
 from zonda.server.service import Service
@@ -151,6 +152,7 @@ class Exchange:
         buffered: Bytes of the request's body that wait for the application, with an overhead.
         client: The peer's address, or None.
         is_websocket: Whether a WebSocket is what the client asks for.
+        tls: What an application is told of the connection's TLS, or None without.
     """
 
     def set_up(self, service: Service, stream: Stream, request: Request) -> None:
@@ -162,6 +164,7 @@ class Exchange:
         self.server: tuple[str, int | None] | None = None
         self.scheme = "http"
         self.is_websocket = False
+        self.tls: dict[str, Any] | None = None
         self.status = 0
         self.body_sent = 0
         self.started_at = perf_counter() if service.on_complete is not None else 0.0

@@ -26,6 +26,7 @@ cdef class HTTP1Connection(ServedConnection):
     cdef Py_ssize_t _discarded, _brought
     cdef long long _body_left
 
+    cpdef refuse(self, int status, str reason, bytes text)
     cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
     cdef object _drive_on(self)

@@ -177,6 +177,12 @@ class HTTP1Connection(ServedConnection):
         if self._phase == _OPEN and self.exchange is None and self.parser.idle:
             self.service.wheel.arm(self._read_timer, DRAIN_TICKS)
 
+    def refuse(self, status: int, reason: str, text: bytes) -> None:
+        """Answer whatever the peer has to say with ``text``, and close."""
+        self.service.refused(self.transport.client, status, reason)
+        self.stream.answer(status, text, ())
+        self._finish()
+
     # Requests
 
     def _drive(self) -> None:
@@ -255,6 +261,7 @@ class HTTP1Connection(ServedConnection):
         exchange.client = self.transport.client
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
+        exchange.tls = self.transport.tls
         self.exchange = exchange
         if not request.chunked and request.content_length <= 0:
             self._end_request(exchange)

@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.logs import logger
-from zonda.server.settings import Settings, all_settings, to_arguments
+from zonda.server.settings import Settings, all_settings, to_arguments, to_environment
 
 __all__ = ["PARENT_OPTION", "ReloadError", "WatchedFiles", "supervise"]
 
@@ -104,7 +104,8 @@ def supervise(target: str, settings: Settings) -> None:
         )
         next(changes)  # from here on changes are seen, so the child reads what is current
         folders = ", ".join(str(folder) for folder in files.folders)
-        urls = ", ".join(describe(listener) for listener in listeners.sockets)
+        scheme = "http" if settings.ssl_certfile is None else "https"
+        urls = ", ".join(describe(listener, scheme) for listener in listeners.sockets)
         logger.info("Watching %s for changes, holding %s", folders, urls)
         child.start()
         for changed in changes:
@@ -134,6 +135,7 @@ class _Child:
         for name in ("host", "port", "uds", "fd", "reload"):
             inherited[name] = all_settings()[name].default
         arguments = to_arguments(dataclasses.replace(settings, **inherited))
+        self._environment = to_environment(settings)
         self._command = [
             sys.executable,
             *(f"-W{option}" for option in sys.warnoptions),
@@ -149,7 +151,9 @@ class _Child:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and command)
-                [*self._command, str(ours)], pass_fds=(*self._sockets, ours)
+                [*self._command, str(ours)],
+                env={**os.environ, **self._environment},
+                pass_fds=(*self._sockets, ours),
             )
         finally:
             signal.signal(signal.SIGINT, before)

@@ -31,6 +31,7 @@ from zonda.server.logs import logger
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
 from zonda.server.settings import Settings, SettingsError
+from zonda.server.tls import make_provider
 from zonda.server.worker import Worker, WorkerState
 
 __all__ = ["Server", "loop_factory", "serve"]
@@ -77,13 +78,15 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """Where it listens, with the ports it was given; empty when it does not."""
-        return [describe(each) for each in self._listeners.sockets if each.fileno() >= 0]
+        scheme = "http" if self.settings.ssl_certfile is None else "https"
+        return [describe(each, scheme) for each in self._listeners.sockets if each.fileno() >= 0]
 
     async def start(self) -> None:
         """Bind, load the application, run its start-up, and begin to serve."""
         if not logger.hasHandlers():
             logs.configure(self.settings)
         self._loop = asyncio.get_running_loop()
+        tls = make_provider(self.settings)
         self._listeners = open_listeners(self.settings)
         try:
             app = self._load()
@@ -91,7 +94,7 @@ class Server:
             if not _build.compiled:
                 logger.warning(_PURE_WARNING)
             self._worker = Worker(
-                app, self.settings, self._listeners.sockets, control=self._worker_entered
+                app, self.settings, self._listeners.sockets, control=self._worker_entered, tls=tls
             )
             await self._worker.start()
         except BaseException:

@@ -24,6 +24,7 @@ cdef class Service:
     cdef readonly object websocket_limits, deflate
     cdef readonly Py_ssize_t max_queue
     cdef readonly long long ticks_handshake, ticks_ping, ticks_pong, ticks_close
+    cdef public long long ticks_tls_handshake
     cdef public Py_ssize_t limit_concurrency
     cdef public set connections
     cdef public set running

@@ -96,6 +96,7 @@ class Service:
         self.ticks_ping = ticks(settings.ws_ping_interval)
         self.ticks_pong = ticks(settings.ws_ping_timeout)
         self.ticks_close = ticks(settings.ws_timeout_close)
+        self.ticks_tls_handshake = ticks(settings.timeout_tls_handshake)
         self.limit_concurrency = settings.limit_concurrency
         self.connections: set[ServedConnection] = set()
         self.running: set[Exchange] = set()

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from zonda.server import values
 from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
 
-__all__ = ["Setting", "Settings", "SettingsError", "all_settings", "to_arguments"]
+__all__ = [
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "all_settings",
+    "to_arguments",
+    "to_environment",
+]
 
 
 class SettingsError(ValueError):
@@ -71,6 +78,11 @@ class Setting:
         """Whether the option takes no value and has a `--no-…` form."""
         return isinstance(self.kind, values.Flag)
 
+    @property
+    def secret(self) -> bool:
+        """Whether the value must not be seen."""
+        return isinstance(self.kind, values.Secret)
+
     def check(self, value: Any) -> Any:
         """`value` in the form it is kept in; raises `SettingsError`."""
         if value is None and self.default is None:
@@ -78,7 +90,21 @@ class Setting:
         try:
             return self.kind.check(value)
         except ValueError as error:
-            raise SettingsError(self.name, str(error), value) from None
+            shown = None if self.secret else value
+            raise SettingsError(self.name, str(error), shown) from None
+
+
+class _ClientCertificates(values.Choice):
+    """Whether clients show certificates; the numbers are those of `ssl.VerifyMode`."""
+
+    def read(self, text: str) -> str:
+        number = text.strip()
+        return self.words[int(number)] if number in {"0", "1", "2"} else super().read(text)
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self.read(str(int(value)))
+        return super().check(value)
 
 
 class _LogConfig(values.Path):
@@ -95,11 +121,12 @@ def setting(
 ) -> Any:
     """A field of `Settings`; `variable` is an environment variable that replaces the default."""
     metadata = {"group": group, "kind": kind, "default": default, "help": text}
+    shown = not isinstance(kind, values.Secret)
     if variable is None:
-        return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default=default, metadata=metadata, repr=shown)
     # Looked up when a Settings is made, so that a test run can turn it for all servers it starts.
     return dataclasses.field(
-        default_factory=lambda: os.environ.get(variable) or default, metadata=metadata
+        default_factory=lambda: os.environ.get(variable) or default, metadata=metadata, repr=shown
     )
 
 
@@ -204,6 +231,62 @@ class Settings:
         values.Count(1),
         "Connections that wait to be accepted; the system may have a lower limit of its own.",
         default=2048,
+    )
+
+    # TLS
+
+    ssl_certfile: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Speak TLS at every address, with this certificate: PEM, followed by the certificates "
+        "between it and the authority's.",
+        default=None,
+    )
+    ssl_keyfile: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Private key of the certificate, in PEM; needless if the certificate's file holds it too.",
+        default=None,
+    )
+    ssl_keyfile_password: str | None = setting(
+        "TLS",
+        values.Secret(),
+        "What the key is encrypted with. Others can read a command line: better in the environment "
+        "variable ZONDA_SSL_KEYFILE_PASSWORD.",
+        default=None,
+        variable="ZONDA_SSL_KEYFILE_PASSWORD",
+    )
+    ssl_min_version: str = setting(
+        "TLS",
+        values.Choice(
+            "1.2",
+            "1.3",
+            refused={
+                "1.0": "TLS 1.0 is broken (RFC 8996): 1.2 or 1.3",
+                "1.1": "TLS 1.1 is broken (RFC 8996): 1.2 or 1.3",
+            },
+        ),
+        "Oldest version of TLS to speak.",
+        default="1.2",
+    )
+    ssl_ciphers: str | None = setting(
+        "TLS",
+        values.Text(),
+        "Cipher suites of TLS 1.2, as `openssl ciphers` takes them; those of 1.3 are all good.",
+        default=None,
+    )
+    ssl_cert_reqs: str = setting(
+        "TLS",
+        _ClientCertificates("none", "optional", "required"),
+        "Ask clients for certificates; 0, 1 and 2 mean the same.",
+        default="none",
+    )
+    ssl_ca_certs: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Authorities whose client certificates are trusted: a PEM file, or a directory with the "
+        "names that `openssl rehash` makes.",
+        default=None,
     )
 
     # Process
@@ -441,6 +524,12 @@ class Settings:
         "connection is reset (RFC 9112 section 9.6).",
         default=2.0,
     )
+    timeout_tls_handshake: float = setting(
+        "Time-outs",
+        values.Seconds(zero="none"),
+        "From the connection to the end of its TLS handshake.",
+        default=10.0,
+    )
     timeout_graceful_shutdown: float = setting(
         "Time-outs",
         values.Seconds(zero="at once"),
@@ -502,6 +591,7 @@ class Settings:
         for name, described in all_settings().items():
             object.__setattr__(self, name, described.check(getattr(self, name)))
         self._check_addresses()
+        self._check_tls()
         if self.reload and isinstance(self.log_config, dict):
             raise SettingsError(
                 "log_config", "a dictionary cannot be handed to a reload child; give a file"
@@ -518,6 +608,35 @@ class Settings:
                         f"{other} replaces it; leave one out, or list every address in bind",
                         value,
                     )
+
+    def _check_tls(self) -> None:
+        """Refuse settings of TLS that would silently do nothing."""
+        if self.ssl_certfile is None:
+            for name in (
+                "ssl_keyfile",
+                "ssl_min_version",
+                "ssl_ciphers",
+                "ssl_cert_reqs",
+                "ssl_ca_certs",
+            ):
+                value = getattr(self, name)
+                if value != all_settings()[name].default:
+                    raise SettingsError(
+                        name, "TLS needs a certificate: name it with ssl_certfile", value
+                    )
+        elif self.ssl_cert_reqs != "none" and self.ssl_ca_certs is None:
+            raise SettingsError(
+                "ssl_cert_reqs",
+                "name with ssl_ca_certs whose certificates are trusted",
+                self.ssl_cert_reqs,
+            )
+        elif self.ssl_cert_reqs == "none" and self.ssl_ca_certs is not None:
+            raise SettingsError(
+                "ssl_ca_certs",
+                "clients are not asked for certificates: say so with ssl_cert_reqs optional or "
+                "required",
+                self.ssl_ca_certs,
+            )
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -546,11 +665,14 @@ def all_settings() -> dict[str, Setting]:
 
 
 def to_arguments(settings: Settings) -> list[str]:
-    """The command-line options that make these settings: those that differ from the defaults."""
+    """The command-line options that make these settings: those that differ from the defaults.
+
+    Secrets are not among them, since a command line can be read by others: see `to_environment`.
+    """
     arguments: list[str] = []
     for name, described in all_settings().items():
         value = getattr(settings, name)
-        if value == described.default:
+        if value == described.default or described.secret:
             continue
         if described.yes_or_no:
             arguments.append(described.flag if value else "--no-" + described.flag[2:])
@@ -560,3 +682,12 @@ def to_arguments(settings: Settings) -> list[str]:
         else:
             arguments += [described.flag, described.kind.write(value)]
     return arguments
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make what `to_arguments` leaves out."""
+    return {
+        described.environment: described.kind.write(getattr(settings, name))
+        for name, described in all_settings().items()
+        if described.secret and getattr(settings, name) is not None
+    }

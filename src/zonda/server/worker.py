@@ -24,9 +24,10 @@ from zonda.server.http1 import HTTP1Connection
 from zonda.server.lifespan import Lifespan
 from zonda.server.logs import access, log_access, logger
 from zonda.server.reactor import make_reactor
-from zonda.server.reactor.interface import Listener, Reactor, Transport
+from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
 from zonda.server.service import Service
 from zonda.server.settings import Settings
+from zonda.server.tls_handshake import TLSHandshake
 
 __all__ = ["Worker", "WorkerState"]
 
@@ -57,6 +58,7 @@ class Worker:
         listeners: Listening, non-blocking sockets. They stay their owner's.
         control: Called with each new state: the way up to whoever started the worker. The way
             down is ``drain`` and ``abort``.
+        tls: What gives each connection its ssl context; None to serve without TLS.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Worker:
         listeners: list[socket.socket],
         *,
         control: Callable[[WorkerState], None] | None = None,
+        tls: TLSProvider | None = None,
     ) -> None:
         self.settings = settings
+        self._tls = tls
         self._app = app
         self._sockets = listeners
         self._runner = ASGIRunner()
@@ -122,7 +126,8 @@ class Worker:
         if settings.limit_connections:
             service.on_connection_lost = self._connection_lost
         self._listeners = [
-            reactor.listen(sock, self._connect, self._out_of_descriptors) for sock in self._sockets
+            reactor.listen(sock, self._connect, self._out_of_descriptors, self._tls)
+            for sock in self._sockets
         ]
         self._enter(WorkerState.READY)
 
@@ -146,9 +151,17 @@ class Worker:
 
     # Connections
 
-    def _connect(self, transport: Transport) -> HTTP1Connection:
+    def _speak(self, transport: Transport, scheme: str) -> HTTP1Connection:
+        """The connection of the protocol to be spoken on ``transport``."""
+        return HTTP1Connection(self.service, transport, scheme, self._runner)
+
+    def _connect(self, transport: Transport) -> Connection:
         service = self.service
-        connection = HTTP1Connection(service, transport, "http", self._runner)
+        connection: Connection
+        if self._tls is None:
+            connection = self._speak(transport, "http")
+        else:
+            connection = TLSHandshake(service, transport, self._speak)
         limit = self.settings.limit_connections
         if limit and len(service.connections) >= limit and not self._full:
             self._full = True

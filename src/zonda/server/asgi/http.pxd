@@ -7,7 +7,7 @@ cdef int _COMPLETE
 cdef dict _SCOPE, _EXTENSIONS
 
 cdef class HTTPExchange(ASGIExchange):
-    @cython.locals(scope=dict)
+    @cython.locals(scope=dict, extensions=dict)
     cdef dict _scope(self)
     cdef object _finished(self)
     cdef object _was_cancelled(self)

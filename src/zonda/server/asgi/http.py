@@ -58,7 +58,10 @@ class HTTPExchange(ASGIExchange):
             scope["scheme"] = self.scheme
         if self.request.method != "GET":
             scope["method"] = self.request.method
-        scope["extensions"] = _EXTENSIONS.copy()
+        extensions = _EXTENSIONS.copy()
+        if self.tls is not None:
+            extensions["tls"] = self.tls
+        scope["extensions"] = extensions
         return scope
 
     def _finished(self) -> None:

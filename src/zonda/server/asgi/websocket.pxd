@@ -18,7 +18,7 @@ cdef class WebSocketExchange(ASGIExchange):
     cdef Waiter _waiting, _spare
 
     cpdef set_handshake(self, handshake)
-    @cython.locals(scope=dict)
+    @cython.locals(scope=dict, extensions=dict)
     cdef dict _scope(self)
     @cython.locals(session=WebSocketSession)
     cpdef dict next_message(self)

@@ -73,7 +73,10 @@ class WebSocketExchange(ASGIExchange):
             scope["scheme"] = "wss"
         assert self._handshake is not None  # noqa: S101 - for type checkers
         scope["subprotocols"] = list(self._handshake.subprotocols)
-        scope["extensions"] = _EXTENSIONS.copy()
+        extensions = _EXTENSIONS.copy()
+        if self.tls is not None:
+            extensions["tls"] = self.tls
+        scope["extensions"] = extensions
         return scope
 
     # Receiving

@@ -2,7 +2,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from zonda.server.reactor.interface import Connection, Listener, Reactor, Transport
+from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
 
 __all__ = ["EpollReactor"]
 
@@ -13,4 +13,5 @@ class EpollReactor(Reactor):
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
     ) -> Listener: ...

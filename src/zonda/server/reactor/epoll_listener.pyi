@@ -1,0 +1,17 @@
+import socket
+from collections.abc import Callable
+
+from zonda.server.reactor.epoll import EpollReactor
+from zonda.server.reactor.interface import Connection, Listener, TLSProvider, Transport
+
+__all__ = ["EpollListener"]
+
+class EpollListener(Listener):
+    def __init__(
+        self,
+        reactor: EpollReactor,
+        sock: socket.socket,
+        factory: Callable[[Transport], Connection],
+        refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
+    ) -> None: ...
