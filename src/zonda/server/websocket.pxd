@@ -9,7 +9,7 @@ from zonda.wire.websocket.parser cimport MessageParser
 
 cdef int _OPEN, _CLOSING, _ENDING, _CLOSED
 cdef int _NO_CODE, _ABNORMAL, _INTERNAL_ERROR, _SERVICE_RESTART
-cdef Py_ssize_t QUEUED_BYTES, _MESSAGE_OVERHEAD, HIGH_WATER
+cdef Py_ssize_t QUEUED_BYTES, QUEUED_PONGS, _MESSAGE_OVERHEAD, HIGH_WATER
 cdef object NEED_DATA
 
 cdef class WebSocketSession(ServedConnection):
@@ -23,15 +23,15 @@ cdef class WebSocketSession(ServedConnection):
     cdef object _first
     cdef list _later
     cdef Py_ssize_t _size
-    cdef bint _paused, _heard, _pinged, _peer_ended
+    cdef bint _paused, _heard, _pinged, _peer_ended, _app_closed
     cdef bytes _owed
 
     cpdef start(self, bytes unread)
     cpdef next_message(self)
-    @cython.locals(transport=Transport)
-    cpdef send_text(self, str text)
-    @cython.locals(transport=Transport)
-    cpdef send_bytes(self, bytes data)
+    @cython.locals(size=Py_ssize_t, transport=Transport)
+    cpdef Py_ssize_t send_text(self, str text) except -1
+    @cython.locals(size=Py_ssize_t, transport=Transport)
+    cpdef Py_ssize_t send_bytes(self, bytes data) except -1
     cpdef close(self, int code, str reason)
     cpdef bint is_open(self) except -1
     cpdef bint is_blocked(self) except -1
@@ -49,6 +49,7 @@ cdef class WebSocketSession(ServedConnection):
     cdef object _pause(self)
     cdef object _resume_reading(self)
     cdef object _keep_alive(self)
+    cdef object _keep(self)
     @cython.locals(size=Py_ssize_t, transport=Transport, service=Service)
     cdef object _send_close(self, int code, str reason)
     cdef object _end(self, int code, str reason)

@@ -42,6 +42,10 @@ _CLOSED = 3
 QUEUED_BYTES = 262_144
 """Bytes of messages in the queue at which no other is read, however few they are."""
 
+QUEUED_PONGS = 1024
+"""Parts in the transport's queue at which no pong joins them: the smallest has two bytes, and takes
+many times that."""
+
 # What each message counts besides its length.
 _MESSAGE_OVERHEAD = 64
 
@@ -88,6 +92,7 @@ class WebSocketSession(ServedConnection):
         self._heard = False
         self._pinged = False
         self._peer_ended = False
+        self._app_closed = False
 
     def start(self, unread: bytes) -> None:
         """Begin, with what has been read behind the handshake."""
@@ -98,6 +103,8 @@ class WebSocketSession(ServedConnection):
         if unread:
             self.parser.feed(unread)
             self._read()
+            if self.exchange is not None and (self._first is not None or self.ended):
+                self.exchange.readable()
 
     # For the application
 
@@ -114,8 +121,8 @@ class WebSocketSession(ServedConnection):
                     self._read()
         return message
 
-    def send_text(self, text: str) -> None:
-        """Send a text message.
+    def send_text(self, text: str) -> int:
+        """Send a text message; returns how many octets that are, framed and compressed.
 
         Raises:
             ClientDisconnected: The client has closed the WebSocket, or the server had to.
@@ -125,14 +132,18 @@ class WebSocketSession(ServedConnection):
         if self._phase != _OPEN:
             raise self._not_open()
         transport = self.transport
-        transport.added(self.encoder.text(transport.queue, text))
+        size = self.encoder.text(transport.queue, text)
+        transport.added(size)
+        return size
 
-    def send_bytes(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes) -> int:
         """Send a binary message; raises as ``send_text``."""
         if self._phase != _OPEN:
             raise self._not_open()
         transport = self.transport
-        transport.added(self.encoder.binary(transport.queue, data))
+        size = self.encoder.binary(transport.queue, data)
+        transport.added(size)
+        return size
 
     def close(self, code: int, reason: str) -> None:
         """Send a Close frame; messages that the application has not taken are dropped.
@@ -145,6 +156,7 @@ class WebSocketSession(ServedConnection):
         if self._phase != _OPEN:
             raise self._not_open()
         self._send_close(code, reason)
+        self._app_closed = True
         self._drop_messages()
         if self._paused:
             self._read()
@@ -158,7 +170,7 @@ class WebSocketSession(ServedConnection):
         return self.transport.queued > HIGH_WATER
 
     def _not_open(self) -> Exception:
-        if self._phase == _CLOSING and not self.ended:
+        if self._app_closed:
             return RuntimeError("the WebSocket is closed: nothing can be sent after the close")
         return ClientDisconnected(f"the WebSocket is closed: {self.code} {self.reason}".rstrip())
 
@@ -168,6 +180,8 @@ class WebSocketSession(ServedConnection):
         """The peer sent ``data``."""
         if self._phase < _ENDING:
             self._heard = True
+            if self._pinged:
+                self._keep()
             self.parser.feed(data)
             self._read()
             exchange = self.exchange
@@ -188,15 +202,14 @@ class WebSocketSession(ServedConnection):
         transport = self.transport
         if transport.queued == 0:
             self.write_unblocked()
-            if self._phase == _ENDING:
-                self._await_end()
-                return
-        if self._owed is not None and self._phase < _ENDING and transport.queued <= HIGH_WATER:
+        if self._owed is not None and self._phase == _OPEN:
             owed = self._owed
             self._owed = None
             self._pong(owed)
         if self.exchange is not None:
             self.exchange.writable()
+        if self._phase == _ENDING and transport.queued == 0:
+            self._await_end()
 
     def lost(self, error: OSError | None) -> None:
         """The transport is gone."""
@@ -280,8 +293,10 @@ class WebSocketSession(ServedConnection):
     def _pong(self, payload: bytes) -> None:
         """Answer a Ping; the last one only, where the peer does not read (section 5.5.3)."""
         transport = self.transport
-        if transport.queued > HIGH_WATER:
-            self._owed = payload
+        if len(transport.queue) >= QUEUED_PONGS:
+            transport.flush()
+        if transport.queued > HIGH_WATER or len(transport.queue) >= QUEUED_PONGS:
+            self._owed = payload  # flushed() goes on
         else:
             transport.added(self.encoder.pong(transport.queue, payload))
 
@@ -300,7 +315,8 @@ class WebSocketSession(ServedConnection):
     def _keep_alive(self) -> None:
         """Ping a peer that has said nothing for a while, and give it up if that goes on."""
         service = self.service
-        if self._heard or self._paused:
+        if self._heard or self._paused or self.transport.queued:
+            # While something is queued a ping would wait behind it; --timeout-write judges that.
             self._heard = False
             self._pinged = False
             service.wheel.arm(self._read_timer, service.ticks_ping)
@@ -314,6 +330,12 @@ class WebSocketSession(ServedConnection):
             service.wheel.arm(self._read_timer, service.ticks_pong or service.ticks_ping)
             transport = self.transport
             transport.added(self.encoder.ping(transport.queue))
+
+    def _keep(self) -> None:
+        """A sign of life after a ping: the next is due in its time."""
+        self._pinged = False
+        if self._phase == _OPEN:
+            self.service.wheel.arm(self._read_timer, self.service.ticks_ping)
 
     # The end
 

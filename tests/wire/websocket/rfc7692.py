@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.wire.http1.clause import CLIENT, DOCUMENTS, Clause
+from tests.wire.clause import CLIENT, DOCUMENTS, Clause
 
 E = "test_extensions.py::"
 D = "test_deflate.py::"

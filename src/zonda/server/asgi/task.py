@@ -35,6 +35,9 @@ _BUDGET = 128
 _DEAF_PAUSE = 0.1  # seconds that a budget lasts once the client has left
 _MAX_CHAIN = 16  # how far an exception's causes are followed
 
+# What frameworks raise in a handler that asks for more after the client has left.
+_DISCONNECTS = frozenset({"ClientDisconnect", "WebSocketDisconnect", "WebSocketDisconnectError"})
+
 
 class ASGIExchange(Exchange):
     """An exchange whose application is an ASGI callable: what HTTP and WebSocket share."""
@@ -303,7 +306,7 @@ def is_disconnect(error: BaseException | None, depth: int = _MAX_CHAIN) -> bool:
     """Whether ``error`` is what the client's leaving made of the application."""
     if error is None or depth == 0:
         return False
-    if isinstance(error, ClientDisconnected):
+    if isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECTS:
         return True
     if isinstance(error, BaseExceptionGroup):
         grouped = cast("BaseExceptionGroup[BaseException]", error)

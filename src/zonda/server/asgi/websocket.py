@@ -49,6 +49,7 @@ _NORMAL = int(CloseCode.NORMAL)
 _ABNORMAL = int(CloseCode.ABNORMAL)
 _INTERNAL_ERROR = int(CloseCode.INTERNAL_ERROR)
 _SERVICE_RESTART = int(CloseCode.SERVICE_RESTART)
+_LAST_CODE = 4999
 
 # The stream of an exchange that has left its own.
 _NO_STREAM = Stream()
@@ -157,17 +158,17 @@ class WebSocketExchange(ASGIExchange):
             text = message.get("text")
             data = message.get("bytes")
             if text is not None:
-                if data is not None or not isinstance(text, str):
+                if type(text) is not str:
+                    text = _as_text(text, data)
+                if data is not None:
                     raise _malformed(text, data)
-                session.send_text(text)
-                self.body_sent += len(text)
+                self.body_sent += session.send_text(text)
             else:
                 if data is None:
                     raise _malformed(text, data)
                 if type(data) is not bytes:
                     data = as_bytes(data)
-                session.send_bytes(data)
-                self.body_sent += len(data)
+                self.body_sent += session.send_bytes(data)
         elif kind == "websocket.close":
             code, reason = _closing(message)
             session.close(code, reason)
@@ -179,6 +180,7 @@ class WebSocketExchange(ASGIExchange):
 
     def _handshake_message(self, kind: str, message: dict[str, Any]) -> None:
         if self.gone or (self._left and self.phase != _COMPLETE):
+            self._told = True
             raise ClientDisconnected("the client has left")
         if kind == "websocket.accept":
             self._accept(message)
@@ -188,6 +190,11 @@ class WebSocketExchange(ASGIExchange):
         elif kind == "websocket.http.response.start":
             self.start(message["status"], message.get("headers", ()), False)
         elif kind == "websocket.http.response.body":
+            if not self.phase:
+                raise RuntimeError(
+                    "websocket.http.response.body was not expected: send "
+                    "websocket.http.response.start first"
+                )
             self.write(as_bytes(message.get("body", b"")), bool(message.get("more_body", False)))
         else:
             raise RuntimeError(
@@ -273,7 +280,21 @@ def _closing(message: dict[str, Any]) -> tuple[int, str]:
         code = _NORMAL
     if reason is None:
         reason = ""
-    return int(code), str(reason)
+    if not isinstance(code, int) or not isinstance(reason, str):
+        # As all that is wrong with a message.
+        raise RuntimeError(  # noqa: TRY004
+            "websocket.close has a code that is an int, and a reason that is a str"
+        )
+    if not 0 <= code <= _LAST_CODE:
+        raise RuntimeError(f"{code} is no close code: use 1000, 1001, or one of 3000 to 4999")
+    return code, str.__str__(reason)
+
+
+def _as_text(text: object, data: object) -> str:
+    """Of what derives from ``str`` (a template's safe text, an enumeration), the text itself."""
+    if not isinstance(text, str):
+        raise _malformed(text, data)
+    return str.__str__(text)
 
 
 def _malformed(text: object, data: object) -> RuntimeError:

@@ -35,7 +35,7 @@ from libc.string cimport memcpy, strerror
 
 from zonda.server.reactor.epoll cimport EpollReactor, os_error
 from zonda.server.reactor.epoll_transport cimport EpollTransport, in_memory, shortened
-from zonda.server.reactor.interface cimport FileSegment
+from zonda.server.reactor.interface cimport Connection, FileSegment
 from zonda.server.reactor.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_PEEK, pread, recv
 
 from zonda.server.reactor.interface import BULK_SIZE, TLS_RECORD, TLS_RECORD_SIZE, FileFaultError, is_http
@@ -204,9 +204,11 @@ cdef class TLSTransport(EpollTransport):
             self.ended()
 
     cdef object received(self, bytes data):
+        # Held: what it reads may leave the transport to another connection.
+        cdef Connection connection = self.connection
         self.corked = True
         try:
-            self.connection.data_received(data)
+            connection.data_received(data)
         finally:
             self.corked = False
         if self.queue and not self.closed:

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset, strerror
 from posix.types cimport off_t
 
 from zonda.server.reactor.epoll cimport EpollReactor, Source, os_error
-from zonda.server.reactor.interface cimport FileSegment, Transport
+from zonda.server.reactor.interface cimport Connection, FileSegment, Transport
 from zonda.server.reactor.linux cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, MSG_MORE, MSG_NOSIGNAL, RWF_NOWAIT, SHUT_WR, SIOCOUTQ,
     SO_LINGER, SOL_SOCKET, _PyBytes_Resize, c_close, c_send, c_shutdown, ioctl, iovec, linger_t, msghdr, new_bytes,
@@ -96,6 +96,8 @@ cdef class EpollTransport(Transport):
         cdef ssize_t count
         cdef PyObject *fresh
         cdef bytes data
+        # Held: what it reads may leave the transport to another connection.
+        cdef Connection connection = self.connection
         if self.bulk:
             # The peer has much to say: read into the object that is handed on.
             fresh = new_bytes(NULL, BULK_SIZE_C)
@@ -116,7 +118,7 @@ cdef class EpollTransport(Transport):
         if count > 0:
             self.corked = True
             try:
-                self.connection.data_received(data)
+                connection.data_received(data)
             finally:
                 self.corked = False
             if self.queue and not self.closed:
@@ -126,7 +128,7 @@ cdef class EpollTransport(Transport):
             self.source.want(self.source.interest & ~(EPOLLIN | EPOLLRDHUP))
             self.corked = True
             try:
-                self.connection.eof_received()
+                connection.eof_received()
             finally:
                 self.corked = False
             if self.queue and not self.closed:
