@@ -88,7 +88,7 @@ def test_an_encrypted_key_needs_its_password_and_never_asks_for_it(
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     keyfile = encrypted(certificates.keyfile, tmp_path / "encrypted.key")
-    files = {"ssl_certfile": certificates.certfile, "ssl_keyfile": keyfile}
+    files: dict[str, Any] = {"ssl_certfile": certificates.certfile, "ssl_keyfile": keyfile}
     error = refused(**files)
     assert error.name == "ssl_keyfile"
     assert VARIABLE in error.reason
@@ -103,7 +103,7 @@ def test_an_encrypted_key_needs_its_password_and_never_asks_for_it(
 def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "open sesame")
     settings = Settings(ssl_certfile="x")
-    assert settings.ssl_keyfile_password == "open sesame"
+    assert settings.ssl_keyfile_password == "open sesame"  # noqa: S105 (it opens nothing)
     assert "sesame" not in repr(settings)
     assert "sesame" not in " ".join(to_arguments(settings))
     assert to_environment(settings) == {VARIABLE: "open sesame"}
@@ -123,8 +123,9 @@ def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_nothing_is_set_without_a_certificate(name: str, value: str) -> None:
+    given: dict[str, Any] = {name: value}
     with pytest.raises(SettingsError, match="ssl_certfile") as caught:
-        Settings(**{name: value})
+        Settings(**given)
     assert caught.value.name == name
 
 
@@ -139,14 +140,14 @@ def test_client_certificates_need_authorities_and_the_other_way_round() -> None:
     ("given", "kept"),
     [(ssl.CERT_NONE, "none"), (1, "optional"), ("2", "required"), ("Required", "required")],
 )
-def test_client_certificates_by_uvicorns_numbers(given: object, kept: str) -> None:
+def test_client_certificates_by_uvicorns_numbers(given: Any, kept: str) -> None:  # noqa: ANN401
     trusted = None if kept == "none" else "ca.pem"
     settings = Settings(ssl_certfile="x", ssl_cert_reqs=given, ssl_ca_certs=trusted)
     assert settings.ssl_cert_reqs == kept
 
 
 @pytest.mark.parametrize("value", [3, -1, True, "yes", 1.0])
-def test_other_numbers_are_refused(value: object) -> None:
+def test_other_numbers_are_refused(value: Any) -> None:  # noqa: ANN401
     with pytest.raises(SettingsError, match="none, optional, required"):
         Settings(ssl_certfile="x", ssl_cert_reqs=value)
 

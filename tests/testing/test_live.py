@@ -175,9 +175,12 @@ def test_it_speaks_tls(process: bool, app_dir: str, tmp_path: Path) -> None:
         assert httpx.get(server.url, verify=certificates.client()).status_code == 200
     path = tmp_path / "socket"
     server = LiveServer("live_app:app", app_dir=app_dir, uds=path, **certificates.settings)
-    with server, httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(path), verify=certificates.client())
-    ) as client:
+    with (
+        server,
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path), verify=certificates.client())
+        ) as client,
+    ):
         assert server.url == "https://localhost"
         assert server.port == 443
         answer = client.get(server.url, extensions={"sni_hostname": "zonda.test"})
