@@ -87,7 +87,9 @@ def measure(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description="What a connection with TLS costs the server in memory."
+    )
     parser.add_argument("--connections", type=int, default=1500)
     count = parser.parse_args().connections
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)

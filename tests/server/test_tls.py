@@ -408,6 +408,37 @@ async def test_a_client_that_resets_tells_the_application(certificates: Certific
         assert failure
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@in_loop
+async def test_writes_right_behind_one_that_failed_go_nowhere(
+    certificates: Certificates, tls: bool
+) -> None:
+    """The application may write again before it can be told; part of a piece had gone before."""
+    full = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        while not only(server).transport.queued:
+            await send(body(pattern(20_000), more=True))
+        full.set()
+        await go_on.wait()
+        for _ in range(5):
+            await send(body(b"small", more=True))
+
+    async with serving(app, **(certificates.settings if tls else {})) as server:
+        client = (
+            await connect(server, certificates.client(), receive_buffer=4096)
+            if tls
+            else await server.connect(receive_buffer=4096)
+        )
+        await client.send(request())
+        await full.wait()
+        client.reset()
+        go_on.set()
+        await server.idle()
+
+
 @in_loop
 async def test_garbage_behind_the_handshake_ends_the_connection(
     certificates: Certificates,
