@@ -425,6 +425,7 @@ async def test_writes_right_behind_one_that_failed_go_nowhere(
         await go_on.wait()
         for _ in range(5):
             await send(body(b"small", more=True))
+        await send(body())
 
     async with serving(app, **(certificates.settings if tls else {})) as server:
         client = (
@@ -561,6 +562,20 @@ async def test_garbage_that_begins_like_tls_fails_the_handshake(
         await client.send(b"\x16\x03\x01\x00\x05hello")
         await client.read_to_end()
         assert "the TLS handshake failed" in server.refusals()[0]
+
+
+@in_loop
+async def test_many_handshakes_at_once(certificates: Certificates) -> None:
+    context = certificates.client()
+    async with serving(echo, **certificates.settings) as server:
+
+        async def ask(number: int) -> bytes:
+            client = await connect(server, context)
+            await client.send(request("GET", f"/{number}"))
+            return (await client.read_response()).body
+
+        answers = await asyncio.gather(*map(ask, range(100)))
+        assert answers == [b"GET /%d " % number for number in range(100)]
 
 
 @in_loop
