@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cli.command import PATIENCE, ZondaCommand, finish, get
+from tests.server.tls_client import encrypted, make_certificates
 from zonda.cli import main
 from zonda.cli.options import settings_from
 from zonda.cli.run import run
@@ -240,6 +241,36 @@ def test_an_address_in_use_is_one_line_and_1(project: Path) -> None:
         code, output = finish("run", "shop:app", "--port", port, cwd=project)
     assert code == 1
     assert f"Cannot listen at 127.0.0.1:{port}: address already in use" in output
+    assert "Traceback" not in output
+
+
+def test_it_speaks_tls_with_a_key_whose_password_is_in_the_environment(project: Path) -> None:
+    certificates = make_certificates(project)
+    keyfile = encrypted(certificates.keyfile, project / "encrypted.key")
+    arguments = ("--ssl-certfile", certificates.certfile, "--ssl-keyfile", keyfile)
+    environment = {"ZONDA_SSL_KEYFILE_PASSWORD": "open sesame"}
+    with ZondaCommand(
+        "run", "shop:app", "--port", "0", *arguments, cwd=project, env=environment
+    ) as command:
+        assert get(command.wait_for_port(), tls=certificates.client()) == "hello"
+        command.read_until('"GET / HTTP/1.1" 200 5B ')
+        command.signal(signal.SIGTERM)
+        assert command.wait() == 0
+    assert "Listening on https://" in command.output
+    assert "Traceback" not in command.output
+
+
+def test_an_encrypted_key_without_its_password_is_one_line_and_1(project: Path) -> None:
+    certificates = make_certificates(project)
+    keyfile = encrypted(certificates.keyfile, project / "encrypted.key")
+    code, output = finish(
+        *("run", "shop:app", "--port", "0"),
+        *("--ssl-certfile", certificates.certfile, "--ssl-keyfile", keyfile),
+        cwd=project,
+    )
+    assert code == 1
+    assert "ZONDA_SSL_KEYFILE_PASSWORD" in output
+    assert "PEM pass phrase" not in output
     assert "Traceback" not in output
 
 

@@ -202,7 +202,7 @@ async def serving(
                 *("--app-dir", str(Path(__file__).parent)),
                 *("--fd", str(listener.fileno()), "--backlog", "4096"),
                 *arguments(settings),
-                *kind.arguments,
+                *kind.arguments(folder),
             ],
             stdin=subprocess.DEVNULL,
             stdout=files[0],

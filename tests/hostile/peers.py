@@ -11,10 +11,14 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.server.tls_client import HOST, make_certificates
 
 if TYPE_CHECKING:
     from tests.hostile.child import Child
@@ -171,8 +175,12 @@ class Kind:
     """How clients of one protocol connect and ask."""
 
     name = ""
-    arguments: tuple[str, ...] = ()
-    """What the server needs for it, as options."""
+    memory = 0
+    """Octets of memory that a connection may cost the server beyond what it costs in the clear."""
+
+    def arguments(self, folder: Path) -> list[str]:  # noqa: ARG002 (others need it)
+        """What the server needs for it, as options; ``folder`` may be written to."""
+        return []
 
     async def dial(self, child: Child, *, receive_buffer: int | None = None) -> Peer:
         """A connection on which a request can be sent as octets.
@@ -190,24 +198,29 @@ class Kind:
         raise NotImplementedError
 
 
+def connected(child: Child, receive_buffer: int | None = None) -> socket.socket:
+    """A non-blocking socket that is connected, or about to be."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    if receive_buffer is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(child.address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class HTTP(Kind):
     """HTTP/1.1, in the clear."""
 
     name = "http"
 
     async def dial(self, child: Child, *, receive_buffer: int | None = None) -> Peer:
-        sock = socket.socket()
-        sock.setblocking(False)
-        if receive_buffer is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            with contextlib.suppress(BlockingIOError):
-                sock.connect(child.address)
-        except BaseException:
-            sock.close()
-            raise
-        return Peer(sock, child.peers)
+        return Peer(connected(child, receive_buffer), child.peers)
 
     async def connect(self, child: Child) -> Peer:
         return await self.dial(child)
@@ -219,6 +232,69 @@ class HTTP(Kind):
         response = await peer.read_response()
         assert response.status == 200, response
         assert response.fields[b"x-id"] == content == response.content, response
+
+
+class HTTPS(HTTP):
+    """HTTP/1.1 over TLS."""
+
+    name = "https"
+    memory = 100_000
+
+    def __init__(self) -> None:
+        self._context: ssl.SSLContext | None = None
+
+    def arguments(self, folder: Path) -> list[str]:
+        certificates = make_certificates(folder)
+        self._context = certificates.client()
+        return ["--ssl-certfile", certificates.certfile, "--ssl-keyfile", certificates.keyfile]
+
+    async def dial(self, child: Child, *, receive_buffer: int | None = None) -> Peer:
+        assert self._context is not None
+        plain = Peer(connected(child, receive_buffer), child.peers)
+        await plain.writable()  # connected
+        child.peers.discard(plain)
+        sock = self._context.wrap_socket(
+            plain.sock, server_hostname=HOST, do_handshake_on_connect=False
+        )
+        peer = TLSPeer(sock, child.peers)
+        await peer.shake_hands()
+        return peer
+
+
+class TLSPeer(Peer):
+    """A connection with TLS. What is sent and not taken must be sent again."""
+
+    sock: ssl.SSLSocket
+
+    async def shake_hands(self) -> None:
+        """Do the handshake."""
+        while True:
+            try:
+                self.sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await self.readable()
+            except ssl.SSLWantWriteError:
+                await self.writable()
+            else:
+                return
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """How much of ``data`` the system takes now; ConnectionError once the server has closed."""
+        try:
+            return self.sock.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except ssl.SSLError as error:
+            raise ConnectionError(str(error)) from error
+
+    def recv_now(self, size: int = 65_536) -> bytes | None:
+        """What has come, ``b""`` at the end, None if there is nothing yet."""
+        try:
+            return self.sock.recv(size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except (ssl.SSLError, ConnectionError):
+            return b""
 
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -254,7 +330,10 @@ class WebSocket(Kind):
     def __init__(self, carrier: Kind) -> None:
         self.carrier = carrier
         self.name = carrier.name.replace("http", "ws")
-        self.arguments = carrier.arguments
+        self.memory = carrier.memory
+
+    def arguments(self, folder: Path) -> list[str]:
+        return self.carrier.arguments(folder)
 
     async def dial(self, child: Child, *, receive_buffer: int | None = None) -> Peer:
         return await self.carrier.dial(child, receive_buffer=receive_buffer)
@@ -288,10 +367,9 @@ class WebSocket(Kind):
         assert (opcode, payload) == (TEXT, identity.encode())
 
 
-KINDS: list[Kind] = [HTTP()]
-"""What carries requests; most scenarios run with each."""
-
-WEBSOCKETS = [WebSocket(kind) for kind in KINDS]
+CLEAR = HTTP()
+CARRIERS: list[Kind] = [CLEAR, HTTPS()]
+"""What carries requests. Scenarios that TLS makes another matter run with each."""
 
 
 class GoodClients:

@@ -7,18 +7,15 @@ from typing import Any
 import pytest
 
 from tests.hostile.child import MIB, serving
-from tests.hostile.peers import KINDS, Kind, good_clients
+from tests.hostile.peers import CLEAR, good_clients
 from tests.server.harness import in_loop
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
-async def test_an_application_that_sends_for_ever_ends_with_its_client(
-    kind: Kind, tmp_path: Path
-) -> None:
-    async with serving(tmp_path, kind) as child:
+async def test_an_application_that_sends_for_ever_ends_with_its_client(tmp_path: Path) -> None:
+    async with serving(tmp_path) as child:
         async with good_clients(child) as good:
-            peers = [await kind.dial(child) for _ in range(4)]
+            peers = [await CLEAR.dial(child) for _ in range(4)]
             for peer in peers:
                 await peer.send(b"GET /endless HTTP/1.1\r\nHost: h\r\n\r\n")
             reading = [asyncio.ensure_future(peer.read_to_end()) for peer in peers]
@@ -33,15 +30,14 @@ async def test_an_application_that_sends_for_ever_ends_with_its_client(
 
 
 @pytest.mark.parametrize("path", ["/deaf", "/stubborn"])
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
 async def test_an_application_that_is_deaf_to_the_disconnect_does_not_spin(
-    kind: Kind, path: str, tmp_path: Path
+    path: str, tmp_path: Path
 ) -> None:
-    async with serving(tmp_path, kind) as child:
+    async with serving(tmp_path) as child:
         async with good_clients(child) as good:
             for _ in range(20):
-                peer = await kind.dial(child)
+                peer = await CLEAR.dial(child)
                 await peer.send(f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
                 await asyncio.sleep(0.01)
                 peer.reset()
@@ -52,13 +48,12 @@ async def test_an_application_that_is_deaf_to_the_disconnect_does_not_spin(
         await child.assert_unharmed(memory=8 * MIB)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
 async def test_an_application_that_does_not_sleep_keeps_nobody_from_being_served(
-    kind: Kind, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    async with serving(tmp_path, kind) as child:
-        peer = await kind.dial(child)
+    async with serving(tmp_path) as child:
+        peer = await CLEAR.dial(child)
         await peer.send(b"GET /sleepless HTTP/1.1\r\nHost: h\r\n\r\n")
         async with good_clients(child) as good:
             await good.complete(100)
@@ -68,27 +63,24 @@ async def test_an_application_that_does_not_sleep_keeps_nobody_from_being_served
         await child.assert_unharmed(memory=8 * MIB)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
-async def test_nobody_is_punished_for_an_application_that_computes(
-    kind: Kind, tmp_path: Path
-) -> None:
+async def test_nobody_is_punished_for_an_application_that_computes(tmp_path: Path) -> None:
     times: dict[str, Any] = {
         "timeout_head": 1,
         "timeout_body": 1,
         "timeout_keep_alive": 1,
         "timeout_write": 1,
     }
-    async with serving(tmp_path, kind, **times) as child:
+    async with serving(tmp_path, CLEAR, **times) as child:
         async with good_clients(child) as good:
             await good.complete(20)
-            idle, head, body = [await kind.dial(child) for _ in range(3)]
-            await kind.ask(idle, "idle-1")
+            idle, head, body = [await CLEAR.dial(child) for _ in range(3)]
+            await CLEAR.ask(idle, "idle-1")
             await head.send(b"GET /upload HTTP/1.1\r\nHo")
             await body.send(b"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
             computing = asyncio.ensure_future(child.ask("/compute/3"))
             await asyncio.sleep(0.2)  # into the computation
-            await kind.ask(idle, "idle-2")
+            await CLEAR.ask(idle, "idle-2")
             await head.send(b"st: h\r\n\r\n")
             await body.send(b"b")
             assert (await head.read_response()).status == 200

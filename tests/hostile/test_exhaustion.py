@@ -8,29 +8,28 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.child import MIB, serving
-from tests.hostile.peers import KINDS, Kind, good_clients
+from tests.hostile.peers import CLEAR, good_clients
 from tests.server.harness import in_loop
 
 CONNECTIONS = 300
 SPARE = 100
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @in_loop
 async def test_without_descriptors_those_who_are_in_are_served_and_others_wait(
-    kind: Kind, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    async with serving(tmp_path, kind, timeout_head=60, timeout_keep_alive=60) as child:
-        first = [await kind.connect(child) for _ in range(10)]
+    async with serving(tmp_path, CLEAR, timeout_head=60, timeout_keep_alive=60) as child:
+        first = [await CLEAR.connect(child) for _ in range(10)]
         for number, peer in enumerate(first):
-            await kind.ask(peer, f"early-{number}")
+            await CLEAR.ask(peer, f"early-{number}")
         child.limit_descriptors(child.descriptors + SPARE)
-        crowd = [await kind.dial(child) for _ in range(CONNECTIONS)]
-        late = asyncio.ensure_future(kind.ask(await kind.connect(child), "late"))
+        crowd = [await CLEAR.dial(child) for _ in range(CONNECTIONS)]
+        late = asyncio.ensure_future(CLEAR.ask(await CLEAR.connect(child), "late"))
         before = child.processor_time
         for turn in range(20):  # for two seconds, so that it has to try again
             for number, peer in enumerate(first):
-                await kind.ask(peer, f"while-{turn}-{number}")
+                await CLEAR.ask(peer, f"while-{turn}-{number}")
             await asyncio.sleep(0.1)
         assert child.processor_time - before < 0.5, "it spins"
         lines = [line for line in child.log.splitlines() if "Cannot accept" in line]
@@ -62,7 +61,7 @@ async def test_a_full_disk_under_the_log_stops_no_request(which: str, tmp_path: 
     try:
         async with serving(tmp_path, access_log=True, stdout=stdout, stderr=stderr) as child:
             async with good_clients(child, 8) as good:
-                peer = await KINDS[0].dial(child)
+                peer = await CLEAR.dial(child)
                 for _ in range(200):
                     await peer.send(b"GET /fail HTTP/1.1\r\nHost: h\r\n\r\n")
                     assert (await peer.read_response()).status == 500

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.child import MIB, Child, serving
-from tests.hostile.peers import KINDS, GoneError, Kind, Peer, good_clients
+from tests.hostile.peers import CARRIERS, CLEAR, GoneError, Kind, Peer, good_clients
 from tests.server.harness import in_loop
 from zonda import _build
 
@@ -47,7 +47,7 @@ class Flood:
                     await self.peer.writable()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", CARRIERS, ids=lambda kind: kind.name)
 @in_loop
 async def test_a_flood_into_an_application_that_does_not_read_is_held_by_tcp(
     kind: Kind, tmp_path: Path
@@ -74,7 +74,7 @@ async def test_a_flood_into_an_application_that_does_not_read_is_held_by_tcp(
 @in_loop
 async def test_connections_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
     number = 20_000
-    kind = KINDS[0]
+    kind = CLEAR
     async with serving(tmp_path, kind) as child:
         async with good_clients(child) as good:
             waiting: list[Peer] = []
@@ -112,7 +112,7 @@ async def test_nonsense_is_refused_without_a_flood_in_the_log(tmp_path: Path) ->
     number = 5_000 if _build.compiled else 1_500
     at_once = 50
     chance = random.Random(11)
-    kind = KINDS[0]
+    kind = CLEAR
     statuses: set[bytes] = set()
 
     async def spout() -> None:
@@ -144,7 +144,7 @@ async def test_nonsense_is_refused_without_a_flood_in_the_log(tmp_path: Path) ->
 
 @in_loop
 async def test_an_application_that_fails_each_time_ends_nothing_else(tmp_path: Path) -> None:
-    kind = KINDS[0]
+    kind = CLEAR
     failures = 2_000
     async with serving(tmp_path, kind) as child:
         async with good_clients(child) as good:

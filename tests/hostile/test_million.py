@@ -22,8 +22,9 @@ CONNECTIONS = 4
 
 
 def requests() -> int:
+    """How many in all: a multiple of ten, and at most what the application can count."""
     if "ZONDA_HOSTILE_REQUESTS" in os.environ:
-        return int(os.environ["ZONDA_HOSTILE_REQUESTS"])
+        return min(int(os.environ["ZONDA_HOSTILE_REQUESTS"]), 2_000_000) // 10 * 10
     if not _build.compiled:
         return 60_000
     return 1_000_000 if reactor_in_use() == "epoll" else 500_000

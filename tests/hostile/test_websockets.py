@@ -13,10 +13,10 @@ import pytest
 from tests.hostile.child import MIB, serving
 from tests.hostile.peers import (
     BINARY,
+    CARRIERS,
     PING,
     PONG,
     TEXT,
-    WEBSOCKETS,
     Peer,
     WebSocket,
     frame,
@@ -25,12 +25,14 @@ from tests.hostile.peers import (
 )
 from tests.server.harness import in_loop
 
-each_kind = pytest.mark.parametrize("kind", WEBSOCKETS, ids=lambda kind: kind.name)
+ws, wss = [WebSocket(carrier) for carrier in CARRIERS]
+in_the_clear = pytest.mark.parametrize("kind", [ws], ids=["ws"])
+each_kind = pytest.mark.parametrize("kind", [ws, wss], ids=["ws", "wss"])
 
 SEED = int(os.environ.get("ZONDA_HOSTILE_SEED", "0")) or random.SystemRandom().getrandbits(32)
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_slow_and_undecided_handshakes_are_ended(kind: WebSocket, tmp_path: Path) -> None:
     times: dict[str, Any] = {"timeout_head": 1, "ws_timeout_handshake": 1, "timeout_linger": 0.5}
@@ -67,7 +69,7 @@ async def test_slow_and_undecided_handshakes_are_ended(kind: WebSocket, tmp_path
         await child.assert_unharmed(memory=16 * MIB)
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_frames_that_trickle_in_hold_up_nobody(kind: WebSocket, tmp_path: Path) -> None:
     async with serving(tmp_path, kind) as child:
@@ -148,7 +150,7 @@ async def test_those_who_do_not_read_a_broadcast_are_ended(kind: WebSocket, tmp_
         await child.assert_unharmed(memory=readers * MIB)
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_the_silent_are_pinged_and_ended_and_those_who_answer_stay(
     kind: WebSocket, tmp_path: Path
@@ -179,7 +181,7 @@ async def test_the_silent_are_pinged_and_ended_and_those_who_answer_stay(
         await child.assert_unharmed(memory=16 * MIB)
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_pings_of_a_client_that_does_not_read_pile_up_nowhere(
     kind: WebSocket, tmp_path: Path
@@ -207,7 +209,7 @@ async def test_clients_killed_in_the_middle_of_a_frame_leave_nothing(
     kind: WebSocket, tmp_path: Path
 ) -> None:
     print(f"ZONDA_HOSTILE_SEED={SEED} does the same again")  # noqa: T201 (pytest shows it)
-    victims, places = 1_000, asyncio.Semaphore(40)
+    victims, places = (1_000 if kind is ws else 250), asyncio.Semaphore(40)
 
     async def live_and_die(number: int) -> None:
         chance = random.Random(f"{SEED}-{number}")
@@ -242,7 +244,7 @@ async def test_clients_killed_in_the_middle_of_a_frame_leave_nothing(
         await child.assert_unharmed(memory=48 * MIB)
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_nonsense_in_frames_ends_the_websocket_and_floods_no_log(
     kind: WebSocket, tmp_path: Path
@@ -263,7 +265,7 @@ async def test_nonsense_in_frames_ends_the_websocket_and_floods_no_log(
         assert len(child.log.splitlines()) < number
 
 
-@each_kind
+@in_the_clear
 @in_loop
 async def test_an_application_that_is_deaf_to_the_close_does_not_spin(
     kind: WebSocket, tmp_path: Path

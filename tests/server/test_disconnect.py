@@ -498,3 +498,27 @@ async def test_writes_to_a_client_that_has_left_are_not_logged_one_by_one() -> N
         left.set()
         await server.idle()
         assert not [text for text in server.messages(logging.WARNING) if "socket.send" in text]
+
+
+@in_loop
+async def test_an_application_that_ignores_what_its_sends_raise_blocks_nobody() -> None:
+    enough = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/other":
+            await answer()(scope, receive, send)
+            return
+        while not enough.is_set():
+            with contextlib.suppress(RuntimeError):
+                await send(body(b"out of order"))
+        await answer()(scope, receive, send)
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        other = await server.connect()
+        for _ in range(5):
+            await other.send(request("GET", "/other"))
+            assert (await other.read_response()).status == 200
+        enough.set()
+        assert (await client.read_response()).status == 200

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from tests.server.harness import Client, ResponseCutOffError, Serving, soon
 
@@ -51,6 +52,19 @@ def make_certificates(folder: Path) -> Certificates:
     issued.private_key_pem.write_to_path(paths[1])
     authority.cert_pem.write_to_path(paths[2])
     return Certificates(authority, *map(str, paths))
+
+
+def encrypted(keyfile: str, target: Path, password: str = "open sesame") -> str:
+    """The path of a copy of a key, encrypted."""
+    key = serialization.load_pem_private_key(Path(keyfile).read_bytes(), None)
+    target.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(password.encode()),
+        )
+    )
+    return str(target)
 
 
 @pytest.fixture(scope="module")

@@ -54,13 +54,13 @@ def subject_of(certificate: bytes) -> str:
     """
     _, outer, _ = _element(certificate, 0)
     _, inner, _ = _element(outer, 0)
-    fields = _elements(inner)
-    tag, _ = next(fields)
+    fields = list(_elements(inner))
     # Serial number, signature, issuer and validity are ahead of the subject, and the version if it
     # is there.
-    for _ in range(4 if tag == _VERSION else 3):
-        next(fields)
-    _, name = next(fields)
+    place = 5 if fields and fields[0][0] == _VERSION else 4
+    if len(fields) <= place:
+        raise ValueError("without a subject")
+    name = fields[place][1]
     parts = ["+".join(_attributes(each)) for _, each in _elements(name)]
     return ",".join(reversed(parts))
 
@@ -74,12 +74,21 @@ def _attributes(relative: bytes) -> Iterator[str]:
         dotted = _dotted(oid)
         short = _SHORT.get(dotted)
         tag, value, _ = _element(attribute, end)
-        encoding = _STRINGS.get(tag)
-        if short is None or encoding is None:
+        text = _text(tag, value)
+        if short is None or text is None:
             # As the octets of its BER encoding (RFC 4514 section 2.4).
             yield f"{short or dotted}=#{attribute[end:].hex()}"
         else:
-            yield f"{short}={_escaped(value.decode(encoding))}"
+            yield f"{short}={_escaped(text)}"
+
+
+def _text(tag: int, value: bytes) -> str | None:
+    """What a string type holds, or None if it is another type or not what it says."""
+    encoding = _STRINGS.get(tag)
+    try:
+        return value.decode(encoding) if encoding is not None else None
+    except UnicodeDecodeError:
+        return None
 
 
 def _escaped(text: str) -> str:

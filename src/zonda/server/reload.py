@@ -26,6 +26,7 @@ from typing import Any, cast
 from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.logs import logger
 from zonda.server.settings import Settings, all_settings, to_arguments, to_environment
+from zonda.server.tls import make_provider
 
 __all__ = ["PARENT_OPTION", "ReloadError", "WatchedFiles", "supervise"]
 
@@ -89,11 +90,13 @@ def supervise(target: str, settings: Settings) -> None:
     """Serve `target` in a child that is replaced at each change, until told to stop.
 
     The child is `zonda run` with these settings, so the target has to be a name. Raises
-    `ReloadError` or `ListenError` before the first child; later failures are logged.
+    `ReloadError`, `ListenError` or `SettingsError` before the first child; later failures are
+    logged.
     """
     if sys.platform == "win32":
         raise ReloadError("--reload hands sockets to a child, which this release cannot on Windows")
     files = WatchedFiles(settings)
+    make_provider(settings)  # the child makes its own; what is wrong is said here
     with contextlib.ExitStack() as at_end:
         listeners = at_end.enter_context(open_listeners(settings))
         child = _Child(target, settings, listeners)

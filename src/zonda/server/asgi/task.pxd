@@ -30,8 +30,7 @@ cdef class ASGIExchange(Exchange):
     cdef object _fill_scope(self, dict scope)
     @cython.locals(service=Service)
     cpdef _returned(self, task)
-    cdef bint has_left(self) except -1
-    cdef object put_off(self)
+    cdef object pause(self)
     cdef object _log_failure(self, error)
 
 @cython.freelist(32)

@@ -170,16 +170,14 @@ class ASGIExchange(Exchange):
         else:
             self._finished()
 
-    def has_left(self) -> bool:
-        """Whether the client has left, and the application has been told or would be."""
-        return self.gone or self._told
+    def pause(self) -> asyncio.Future[None] | None:
+        """What to wait for when the budget is spent: None is the loop's next turn.
 
-    def put_off(self) -> asyncio.Future[None]:
-        """A future that is done after a while.
-
-        For an application that goes on asking, or sending and ignoring the error, after the
-        client has left: it never ends, and would use all of the processor for that.
+        It is a while for an application that goes on asking, or sending and ignoring the error,
+        after the client has left: it never ends, and would use all of the processor for that.
         """
+        if not self.gone and not self._told:
+            return None
         loop = self.service.loop
         waiter: asyncio.Future[None] = loop.create_future()
         loop.call_later(_DEAF_PAUSE, _wake, waiter)
@@ -232,9 +230,7 @@ class ReceiveOperation:
         exchange.budget -= 1
         if exchange.budget <= 0:
             exchange.budget = _BUDGET
-            self.waiter = None
-            if exchange.has_left():
-                self.waiter = exchange.put_off()
+            self.waiter = exchange.pause()
             return False
         self.message = exchange.next_message()
         if self.message is not None:
@@ -281,12 +277,12 @@ class SendOperation:
         exchange = self.exchange
         message = self.message
         if message is not None:
-            if exchange.has_left():
-                exchange.budget -= 1
-                if exchange.budget <= 0:
-                    exchange.budget = _BUDGET
-                    self.waiter = exchange.put_off()
-                    return False
+            # Before anything is done, so that what raises each time yields too.
+            exchange.budget -= 1
+            if exchange.budget <= 0:
+                exchange.budget = _BUDGET
+                self.waiter = exchange.pause()
+                return False
             self.message = None
             if type(message) is not dict:
                 message = dict(message)
@@ -297,11 +293,6 @@ class SendOperation:
             exchange.budget = _BUDGET
             self.waiter = exchange.wait_until_writable()
             self.waiter._asyncio_future_blocking = True
-            return False
-        exchange.budget -= 1
-        if exchange.budget <= 0:
-            exchange.budget = _BUDGET
-            self.waiter = None
             return False
         return True
 
