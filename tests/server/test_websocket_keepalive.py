@@ -11,7 +11,7 @@ from tests.server.websocket_client import (
     text,
     websocket,
 )
-from tests.wire.websocket.frames import PONG, TEXT, frame
+from tests.wire.websocket.frames import PING, PONG, TEXT, frame
 
 
 async def turns(number: int) -> None:
@@ -103,12 +103,18 @@ async def test_a_peer_that_reads_slowly_is_not_given_up() -> None:
     @websocket
     async def app(receive: Receive, send: Send) -> None:
         await send(say(bytes(16_000_000)))
-        await receive()
+        message = await receive()
+        await send(say(message["text"]))
 
     async with serving(app, ws_ping_interval=0.1, ws_ping_timeout=0.1) as server:
         peer = await open_websocket(server, receive_buffer=4096)
         await turns(400)
         assert len(await peer.message()) == 16_000_000
+        await peer.send(text("still here"))
+        found = await peer.frame()
+        while found.opcode == PING:
+            found = await peer.frame()
+        assert found.payload == b"still here"
 
 
 @in_loop
