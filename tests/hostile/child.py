@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +132,20 @@ class Child:
 
     async def settled(self) -> None:
         """Return once no task, descriptor or application is left over from the attack."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE
         names = ("running", "tasks", "descriptors")
-        while True:
-            now = await self.counts()
-            if all(now[name] <= self._baseline[name] for name in names):
-                return
-            assert asyncio.get_running_loop().time() < deadline, (
-                f"left over: {now}, at first: {self._baseline}"
-            )
+        await self._until(
+            lambda now: all(now[name] <= self._baseline[name] for name in names),
+            f"nothing left over, at first: {self._baseline}",
+        )
+
+    async def running(self, number: int) -> None:
+        """Return once ``number`` applications run besides the one that counts them."""
+        await self._until(lambda now: now["running"] == number + 1, f"{number} running")
+
+    async def _until(self, holds: Callable[[dict[str, int]], bool], what: str) -> None:
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not holds(now := await self.counts()):
+            assert asyncio.get_running_loop().time() < deadline, f"{what}; but {now}"
             await asyncio.sleep(0.05)
 
     async def assert_quiet(self) -> None:
