@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import gc
 import threading
 import traceback
@@ -563,7 +564,8 @@ async def test_a_submitted_function_has_the_loop_that_it_was_submitted_in() -> N
     async with Pool(1) as pool:
         lease = pool.lease()
         loop = asyncio.get_running_loop()
-        assert await soon(loop.run_in_executor(lease, call_in_loop, asyncio.sleep, 0, "r")) == "r"
+        function = functools.partial(call_in_loop, asyncio.sleep, 0)
+        await soon(loop.run_in_executor(lease, function))
         lease.release()
 
 

@@ -389,7 +389,7 @@ class WSGICall(Call):
                 if outbox and outbox[0][0] == _PART:
                     value = self._joined(value)
             exchange.perform(kind, value)
-        if taken:
+        if taken or exchange.is_over():
             exchange.rouse()
 
     def _joined(self, part: bytes) -> bytes:
