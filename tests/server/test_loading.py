@@ -286,8 +286,9 @@ def test_asgi_2_applications_are_made_asgi_3_applications(app: object) -> None:
 
 
 def test_an_interface_that_is_named_is_believed() -> None:
-    def app(*_: object) -> None: ...
+    def function(*_: object) -> None: ...
 
+    app: object = function
     assert check_application(app) is app
     assert check_application(app, interface="wsgi") == WSGIApplication(app)  # type: ignore[arg-type]
     assert check_application(app, interface="asgi2") is not app

@@ -173,6 +173,17 @@ async def test_head_has_no_content_whatever_the_application_sends() -> None:
         assert (await client.read_response()).body == b"content"
 
 
+@in_loop
+async def test_head_does_not_run_a_response_without_end() -> None:
+    result = Closing(endless([]))
+    async with serving(returning(result)) as server:
+        client = await server.connect()
+        await client.send(request("HEAD"))
+        assert (await client.read_response("HEAD")).status == 200
+        await server.idle_exchanges()
+    assert result.closed == 1
+
+
 @pytest.mark.parametrize("result", [[], [b""], (), iter(()), iter([b"", b""])], ids=repr)
 def test_no_body_is_an_empty_body(result: Iterable[bytes]) -> None:
     @in_loop
@@ -511,7 +522,7 @@ async def test_a_slow_reader_stops_the_application() -> None:
 @in_loop
 async def test_many_small_parts_are_bounded_too() -> None:
     made: list[int] = []
-    result = Closing(endless(made, 1))
+    result = Closing(endless(made, 500))
     async with serving(returning(result), timeout_write=1.0) as server:
         client = await server.connect(receive_buffer=4096)
         await client.send(request())

@@ -72,7 +72,7 @@ cdef class WSGICall(Call):
     @cython.locals(exchange=WSGIExchange, environ=dict)
     cpdef respond(self)
     cdef object _send_all(self, parts)
-    @cython.locals(exchange=WSGIExchange)
+    @cython.locals(exchange=WSGIExchange, bodiless=bint)
     cdef object _send_each(self, parts)
     @cython.locals(segment=FileSegment)
     cdef object _send_file(self, wrapper)

@@ -502,6 +502,7 @@ class WSGICall(Call):
     def _send_each(self, parts: Iterable[bytes]) -> None:
         """Send what comes, each part before the next is asked for."""
         exchange = self.exchange
+        bodiless = exchange.request.method == "HEAD"
         for data in parts:
             if type(data) is not bytes:
                 data = _as_bytes(data)
@@ -511,6 +512,8 @@ class WSGICall(Call):
                 if not self._ended and exchange.is_over():
                     return
                 self._write(data)
+                if bodiless:
+                    break  # the head is all that the client gets; the rest may have no end
                 if not self._ended:
                     self._wait_for_room()
         self._end()

@@ -561,6 +561,10 @@ cdef class EpollTransport(Transport):
             self.release()
             self.connection.lost(None)
 
+    cpdef drop_queue(self):
+        Transport.drop_queue(self)
+        self.first_offset = 0
+
     cdef object release(self):
         cdef int fd = self.source.fd
         self.closed = True
