@@ -31,6 +31,7 @@ from tests.server.harness import (
 )
 from zonda.asgi.threads import call_in_loop
 from zonda.server.exchange import ClientDisconnected
+from zonda.server.wsgi import WSGIExchange
 from zonda.server.wsgi_files import FileWrapper, Input
 
 Environ = dict[str, Any]
@@ -281,6 +282,9 @@ async def test_a_generator_may_start_the_response_late() -> None:
         (("200 OK", [("Name", "a\r\nSet-Cookie: b")]), "has a control character"),
         (("200 OK", [("Na me", "a")]), "not allowed in a token"),
         (("200 OK", [("Content-Length", "five")]), "is not a number of bytes"),
+        (("200 OK", [("Content-Length", "9" * 20)]), "is not a number of bytes"),
+        (("200 OK", [("Name",)]), "unpack"),
+        (("200 OK", PLAIN, (ValueError,)), "unpack"),
     ],
 )
 def test_a_head_that_cannot_be_sent_is_an_error(arguments: Any, words: str) -> None:  # noqa: ANN401
@@ -507,11 +511,13 @@ async def test_a_slow_reader_stops_the_application() -> None:
         client = await server.connect(receive_buffer=4096)
         await client.send(request())
         await client.read_head()
-        seen = -1
-        while seen != len(made):  # until it stands still
-            seen = len(made)
-            await asyncio.sleep(0.2)
+        (exchange,) = server.service.running
+        assert isinstance(exchange, WSGIExchange)
+        call = exchange.call
+        assert call is not None
+        await until(lambda: exchange.blocked and call.sleeper, "a thread that waits")
         assert sum(made) < 16 * 1024 * 1024
+        seen = len(made)
         await client.read(4 * 1024 * 1024)
         await until(lambda: len(made) > seen, "more, once there is room")
         client.close()

@@ -200,6 +200,8 @@ class Pool:
             RuntimeError: The pool is closed, or the system gives it no thread at all.
         """
         if not self._put(call, self.max_waiting):
+            with self._lock:
+                self._refused += 1
             raise ThreadPoolFull(
                 f"{self.max_threads} threads are busy and {self.max_waiting} calls wait for one"
             )
@@ -215,8 +217,6 @@ class Pool:
             if self._closed:
                 raise RuntimeError("the pool is closed")
             if len(self._queue) - (self.max_threads - self._busy) >= limit:
-                if limit == self.max_waiting:
-                    self._refused += 1
                 return False
             self._queue.append(call)
             if not self._waking:

@@ -74,7 +74,13 @@ class ThreadPool(Pool):
             ThreadPoolFull: Too many calls wait already.
         """
         call = _Awaited(self.mailbox(asyncio.get_running_loop()), function, args)
-        return cast("T", await call.outcome(self._place(call), abandon=abandon_on_cancel))
+        place = self._place(call)
+        try:
+            await call
+        except asyncio.CancelledError as cancelled:
+            await call.leave(place, cancelled, abandon=abandon_on_cancel)
+            raise
+        return cast("T", call.outcome())
 
     def lease(self) -> Lease:
         """One thread for all calls of the lease, in their order. It is taken by the first of them.
@@ -122,7 +128,13 @@ class Lease(Executor):
     ) -> T:
         """Await ``function(*args)``, called on the lease's thread; as ``ThreadPool.run``."""
         call = _Awaited(self._pool.mailbox(asyncio.get_running_loop()), function, args)
-        return cast("T", await call.outcome(self._place(call), abandon=abandon_on_cancel))
+        place = self._place(call)
+        try:
+            await call
+        except asyncio.CancelledError as cancelled:
+            await call.leave(place, cancelled, abandon=abandon_on_cancel)
+            raise
+        return cast("T", call.outcome())
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have ``fn`` called on the lease's thread, as any executor does."""
@@ -291,23 +303,8 @@ class _Awaited(_Function):
                 {"message": "an abandoned call on a thread failed", "exception": self.error}
             )
 
-    async def outcome(self, place: Pool | _Station, *, abandon: bool) -> object:
-        """Wait for the end, and give what came of it."""
-        try:
-            await self
-        except asyncio.CancelledError as cancelled:
-            if not self.ended:
-                if place.withdraw(self):
-                    raise
-                self._cancel()
-                if abandon:
-                    self.abandoned = True
-                    raise
-                await self._end()
-            _carry(self.context)
-            if self.error is not None and self.error is not cancelled:
-                cancelled.__context__ = self.error
-            raise
+    def outcome(self) -> object:
+        """What came of it, once it has ended; and what it has set is set."""
         _carry(self.context)
         if self.error is None:
             return self.value
@@ -315,6 +312,22 @@ class _Awaited(_Function):
             raise _kept(self.error)
         finally:
             self.error = None  # whose traceback refers to this frame
+
+    async def leave(
+        self, place: Pool | _Station, cancelled: asyncio.CancelledError, *, abandon: bool
+    ) -> None:
+        """Who awaits has been cancelled: return when it may go on with that."""
+        if not self.ended:
+            if place.withdraw(self):
+                return
+            self._cancel()
+            if abandon:
+                self.abandoned = True
+                return
+            await self._end()
+        _carry(self.context)
+        if self.error is not None and self.error is not cancelled:
+            cancelled.__context__ = self.error
 
     async def _end(self) -> None:
         """Wait although cancelled, and cancelled again."""

@@ -44,6 +44,7 @@ _JOINED = 65_536  # parts of a response that wait together are sent as one up to
 
 _COMPLETE = 4  # the last phase of an exchange
 _MAX_CHAIN = 16  # how far an exception's causes are followed
+_MAX_LENGTH_DIGITS = 18
 _MAX_KEYS = 1024  # field names whose keys are kept
 
 # What an outbox holds: one of these, and what it is done with.
@@ -421,7 +422,7 @@ class WSGICall(Call):
         environ["wsgi.input"] = Input(exchange)
         app: Any = exchange.service.app
         result: Any = app(environ, self.start_response)
-        kind: type[object] = type(result)
+        kind = cast("type[object]", type(result))
         try:
             if kind is list or kind is tuple:
                 self._send_all(result)
@@ -442,11 +443,12 @@ class WSGICall(Call):
     ) -> Callable[[bytes], None]:
         """What the application calls to start its response; see PEP 3333."""
         if exc_info is not None:
+            _, error, traceback = exc_info
             try:
                 if self._started:
-                    raise exc_info[1].with_traceback(exc_info[2])
+                    raise error.with_traceback(traceback)
             finally:
-                exc_info = None
+                error = traceback = exc_info = None  # they refer to this frame
         elif self._status:
             raise RuntimeError(
                 "start_response has been called already: again it is for errors, with exc_info"
@@ -461,7 +463,7 @@ class WSGICall(Call):
             except (AttributeError, UnicodeEncodeError):
                 raise _field_error(name, value) from None
             if len(name) == 14 and name.lower() == "content-length" and value.isdecimal():
-                declared = int(value)
+                declared = int(value[:_MAX_LENGTH_DIGITS])  # of a longer one the encoder complains
             fields.append(pair)
         self._status = code
         self._fields = fields

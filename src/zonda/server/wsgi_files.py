@@ -6,7 +6,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from zonda.server.reactor.interface import FileSegment
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FileWrapper", "Input"]
 
 _BLOCK_SIZE = 65_536
+_BUFFERED = (io.BufferedReader, io.BufferedRandom)
 
 
 class Input:
@@ -162,11 +163,10 @@ class FileWrapper:
     def segment(self) -> FileSegment | None:
         """The rest of the file, for the reactor to send; None if it has to be read."""
         file: Any = self.filelike
-        if not isinstance(file, io.IOBase):
-            file = getattr(file, "file", None)  # as tempfile's wrappers have it
+        if not isinstance(self.filelike, io.IOBase):
+            file = getattr(self.filelike, "file", None)  # as tempfile's wrappers have it
         # By type, since others have a descriptor as well, and other bytes than those in it: gzip's.
-        buffered = isinstance(file, io.BufferedReader | io.BufferedRandom)
-        raw = cast("object", file.raw if buffered else file)
+        raw: object = file.raw if type(file) in _BUFFERED else file
         if not isinstance(raw, io.FileIO):
             return None
         try:
