@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import sys
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -393,6 +394,44 @@ async def test_a_time_out_that_passes_meanwhile_is_a_time_out() -> None:
         gate.opened.set()
         with pytest.raises(TimeoutError):
             await running
+
+
+@in_loop
+async def test_anyio_can_cancel_a_call_that_is_waited_for() -> None:
+    anyio = pytest.importorskip("anyio", reason="anyio is not installed")
+    gate = Gate()
+
+    async def bounded(pool: Pool) -> bool:
+        with anyio.move_on_after(0) as scope:
+            await pool.run(gate)
+        return bool(scope.cancelled_caught)
+
+    async with Pool(1) as pool:
+        running = asyncio.create_task(bounded(pool))
+        await gate.reached()
+        for _ in range(10):  # it cancels again in each
+            await asyncio.sleep(0)
+        assert not running.done()
+        gate.opened.set()
+        assert await running
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are not eager before 3.12")
+def test_eager_tasks_can_call() -> None:
+    async def coroutine(number: int) -> int:
+        return number + 1
+
+    async def main() -> None:
+        if sys.version_info >= (3, 12):
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with Pool(2) as pool:
+            calls = [pool.run(call_in_loop, coroutine, number) for number in range(9)]
+            tasks = [asyncio.create_task(call) for call in calls]
+            assert await asyncio.gather(*tasks) == list(range(1, 10))
+
+    # Not in uvloop's, whose own calls the factory of some Pythons does not take.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main())
 
 
 @in_loop

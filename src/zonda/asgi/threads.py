@@ -272,6 +272,7 @@ class _Awaited(_Function):
     error: BaseException | None = None
 
     _asyncio_future_blocking = False
+    _held = False  # whether the task waits although it was cancelled
     _wake_up: Callable[[_Awaited], object] | None = None
     _task_context: contextvars.Context | None = None
     _thrown: asyncio.CancelledError | None = None
@@ -324,18 +325,11 @@ class _Awaited(_Function):
             if abandon:
                 self.abandoned = True
                 return
-            await self._end()
+            self._held = True
+            await self
         _carry(self.context)
         if self.error is not None and self.error is not cancelled:
             cancelled.__context__ = self.error
-
-    async def _end(self) -> None:
-        """Wait although cancelled, and cancelled again."""
-        while not self.ended:
-            try:
-                await self
-            except asyncio.CancelledError:
-                self._cancel()
 
     def _cancel(self) -> None:
         self.cancelled = True
@@ -370,6 +364,11 @@ class _Awaited(_Function):
             raise thrown
 
     def cancel(self, msg: object = None) -> bool:
+        if self._held:
+            # Once more does not wake the task either: some cancel in every turn of the loop.
+            if self.visit is not None:
+                self.visit.cancel()
+            return True
         wake_up = self._wake_up
         if wake_up is None:
             return False
