@@ -23,10 +23,15 @@ from typing import Any, Self, TypeAlias, cast
 
 import zonda
 from zonda import _build
-from zonda.asgi.types import ASGIApp
+from zonda.asgi.types import Application, ASGIApp
 from zonda.server import logs
 from zonda.server.listeners import Listeners, describe, open_listeners
-from zonda.server.loading import check_application, load_application, load_environment
+from zonda.server.loading import (
+    WSGIApplication,
+    check_application,
+    load_application,
+    load_environment,
+)
 from zonda.server.logs import logger
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
@@ -55,7 +60,7 @@ class Server:
     """
 
     def __init__(
-        self, app: ASGIApp | str, settings: Settings | None = None, *, parent: int | None = None
+        self, app: Application | str, settings: Settings | None = None, *, parent: int | None = None
     ) -> None:
         self.settings = settings if settings is not None else Settings()
         self._app = app
@@ -165,7 +170,7 @@ class Server:
         self._drain()
         await self.wait()
 
-    def _load(self) -> ASGIApp:
+    def _load(self) -> ASGIApp | WSGIApplication:
         # Importing blocks the loop, so until it is through a signal interrupts it like CTRL+C.
         self._loading = True
         try:
@@ -177,7 +182,7 @@ class Server:
         finally:
             self._loading = False
 
-    def _load_blocking(self) -> ASGIApp:
+    def _load_blocking(self) -> ASGIApp | WSGIApplication:
         settings = self.settings
         if settings.env_file is not None:
             load_environment(settings.env_file)
@@ -275,7 +280,7 @@ class Server:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-async def serve(app: ASGIApp | str, **settings: Any) -> None:  # noqa: ANN401 (see Settings)
+async def serve(app: Application | str, **settings: Any) -> None:  # noqa: ANN401 (see Settings)
     """Serve `app` in the running event loop until a signal to stop, or until cancelled.
 
     The keywords are those of `Settings`.
