@@ -362,7 +362,9 @@ cdef class TLSTransport(EpollTransport):
             offset = 0
             taken += 1
         self.first_offset = offset
-        if taken:
+        if taken == len(queue):
+            queue.clear()  # less than half of what a slice costs
+        elif taken:
             del queue[:taken]
 
     cdef bint send_file(self, FileSegment segment) except -1:
