@@ -1,8 +1,8 @@
 """Every setting of the server, each with its default, its meaning and its limits, in one place.
 
-`Settings` is the only thing to change to add a setting: the command line, `--help` and the
-hand-over to a reload child are made from its fields, and so will be what is read from the
-environment and from files. A field is declared with `setting(group, kind, help, default=…)`; its
+`Settings` is the only thing to change to add a setting: the command line, `--help`, what is read
+from the environment and from files (sources.py) and the hand-over to a child process are made from
+its fields. A field is declared with `setting(group, kind, help, default=…)`; its
 name is the flag's with underscores (`timeout_head` is `--timeout-head`).
 
 Zero turns a limit off where the help says "0: none". Sizes are in bytes, times in seconds.
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from zonda.server import values
 from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
 
-__all__ = ["Setting", "Settings", "SettingsError", "all_settings", "to_arguments"]
+__all__ = ["Setting", "Settings", "SettingsError", "all_settings"]
 
 
 class SettingsError(ValueError):
@@ -65,6 +65,11 @@ class Setting:
         """The kind of each part of a value, where there can be several."""
         each: values.Kind[Any] | None = getattr(self.kind, "each", None)
         return each
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is shown to nobody."""
+        return self.name.endswith("password")
 
     @property
     def yes_or_no(self) -> bool:
@@ -230,6 +235,72 @@ class Settings:
         variable="ZONDA_EAGER_TASKS",
     )
 
+    # Workers
+
+    workers: int = setting(
+        "Workers",
+        values.Count(1, 512, zero="one a core"),
+        "Processes that serve. With more than one, a supervisor that does not serve itself starts "
+        "them, replaces those that end, and restarts them one by one on SIGHUP.",
+        default=1,
+    )
+    supervise: bool = setting(
+        "Workers",
+        values.Flag(),
+        "Have a supervisor for a single worker too. It is implied by several workers, --pid-file, "
+        "--stall-restart and the --limit-max-… settings.",
+        default=False,
+    )
+    pid_file: str | None = setting(
+        "Workers",
+        values.Path(),
+        "Write the supervisor's process number to this file; `zonda reload` reads it.",
+        default=None,
+    )
+    limit_max_requests: int = setting(
+        "Workers",
+        values.Count(1, zero="none"),
+        "Requests after which a worker is replaced.",
+        default=0,
+    )
+    limit_max_requests_jitter: int = setting(
+        "Workers",
+        values.Count(0),
+        "As many requests more at most, a number by chance for each worker, so that they are not "
+        "all replaced at once.",
+        default=0,
+    )
+    limit_max_age: float = setting(
+        "Workers",
+        values.Seconds(1, zero="none"),
+        "Age at which a worker is replaced, or up to a tenth sooner, by chance.",
+        default=0.0,
+    )
+    limit_max_rss: int = setting(
+        "Workers",
+        values.Size(2**20, zero="none"),
+        "Resident memory above which a worker is replaced, or up to a tenth sooner, by chance.",
+        default=0,
+    )
+    timeout_worker_start: float = setting(
+        "Workers",
+        values.Seconds(0.1, zero="none"),
+        "For a worker to import the application and start it up; then it is killed.",
+        default=300.0,
+    )
+    timeout_worker_stall: float = setting(
+        "Workers",
+        values.Seconds(0.1, zero="do not look"),
+        "Time that a worker's event loop may stand still; then the log shows what blocks it.",
+        default=30.0,
+    )
+    stall_restart: bool = setting(
+        "Workers",
+        values.Flag(),
+        "Replace a worker whose event loop stands still for --timeout-worker-stall.",
+        default=False,
+    )
+
     # Reload
 
     reload: bool = setting(
@@ -277,7 +348,7 @@ class Settings:
     )
     header: tuple[str, ...] = setting(
         "Responses",
-        values.Many(values.HeaderField()),
+        values.Many(values.HeaderField(), separator="\n"),
         "A field to add to every response.",
         default=(),
     )
@@ -414,10 +485,6 @@ class Settings:
         for name, described in all_settings().items():
             object.__setattr__(self, name, described.check(getattr(self, name)))
         self._check_addresses()
-        if self.reload and isinstance(self.log_config, dict):
-            raise SettingsError(
-                "log_config", "a dictionary cannot be handed to a reload child; give a file"
-            )
 
     def _check_addresses(self) -> None:
         """Refuse a host or port that something else overrides: it would silently do nothing."""
@@ -441,6 +508,19 @@ class Settings:
             found.append(InheritedAddress(self.fd))
         return tuple(found) or (TCPAddress(self.host, self.port),)
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a supervisor is to start the workers, rather than one worker be the process."""
+        return bool(
+            self.workers != 1
+            or self.supervise
+            or self.pid_file
+            or self.stall_restart
+            or self.limit_max_requests
+            or self.limit_max_age
+            or self.limit_max_rss
+        )
+
 
 @functools.cache
 def all_settings() -> dict[str, Setting]:
@@ -455,20 +535,3 @@ def all_settings() -> dict[str, Setting]:
         )
         for field in dataclasses.fields(Settings)
     }
-
-
-def to_arguments(settings: Settings) -> list[str]:
-    """The command-line options that make these settings: those that differ from the defaults."""
-    arguments: list[str] = []
-    for name, described in all_settings().items():
-        value = getattr(settings, name)
-        if value == described.default:
-            continue
-        if described.yes_or_no:
-            arguments.append(described.flag if value else "--no-" + described.flag[2:])
-        elif described.each is not None:
-            for part in value:
-                arguments += [described.flag, described.each.write(part)]
-        else:
-            arguments += [described.flag, described.kind.write(value)]
-    return arguments

@@ -27,6 +27,7 @@ from zonda.server.reactor import make_reactor
 from zonda.server.reactor.interface import Listener, Reactor, Transport
 from zonda.server.service import Service
 from zonda.server.settings import Settings
+from zonda.server.share import Share
 
 __all__ = ["Worker", "WorkerState"]
 
@@ -55,6 +56,7 @@ class Worker:
         app: The application.
         settings: How to serve it.
         listeners: Listening, non-blocking sockets. They stay their owner's.
+        share: How it shares the listeners' connections with other workers, if there are any.
         control: Called with each new state: the way up to whoever started the worker. The way
             down is ``drain`` and ``abort``.
     """
@@ -65,12 +67,14 @@ class Worker:
         settings: Settings,
         listeners: list[socket.socket],
         *,
+        share: Share | None = None,
         control: Callable[[WorkerState], None] | None = None,
     ) -> None:
         self.settings = settings
         self._app = app
         self._sockets = listeners
         self._runner = ASGIRunner()
+        self._share = share
         self._control = control
         self._listeners: list[Listener] = []
         self._full = False
@@ -119,11 +123,14 @@ class Worker:
         service.context = self._lifespan.context
         if settings.access_log and access.isEnabledFor(20):
             service.on_complete = _log_exchange
-        if settings.limit_connections:
+        if settings.limit_connections or self._share is not None:
             service.on_connection_lost = self._connection_lost
         self._listeners = [
-            reactor.listen(sock, self._connect, self._out_of_descriptors) for sock in self._sockets
+            reactor.listen(sock, self._connect, self._out_of_descriptors, self._share)
+            for sock in self._sockets
         ]
+        if self._share is not None:
+            self._share.begin()
         self._enter(WorkerState.READY)
 
     def drain(self) -> None:
@@ -149,6 +156,8 @@ class Worker:
     def _connect(self, transport: Transport) -> HTTP1Connection:
         service = self.service
         connection = HTTP1Connection(service, transport, "http", self._runner)
+        if self._share is not None:
+            self._share.count(len(service.connections))
         limit = self.settings.limit_connections
         if limit and len(service.connections) >= limit and not self._full:
             self._full = True
@@ -160,6 +169,8 @@ class Worker:
         return connection
 
     def _connection_lost(self) -> None:
+        if self._share is not None:
+            self._share.count(len(self.service.connections))
         if self._full and len(self.service.connections) < self.settings.limit_connections:
             self._full = False
             if self._state is WorkerState.READY:
@@ -179,6 +190,8 @@ class Worker:
     async def _drain(self) -> None:
         service = self.service
         self._enter(WorkerState.DRAINING)
+        if self._share is not None:
+            self._share.end()
         for listener in self._listeners:
             listener.close()
         service.draining = True

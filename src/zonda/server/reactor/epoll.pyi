@@ -2,7 +2,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from zonda.server.reactor.interface import Connection, Listener, Reactor, Transport
+from zonda.server.reactor.interface import (
+    Admission,
+    Connection,
+    Listener,
+    Reactor,
+    Transport,
+)
 
 __all__ = ["EpollReactor"]
 
@@ -13,4 +19,5 @@ class EpollReactor(Reactor):
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        admission: Admission | None = None,
     ) -> Listener: ...

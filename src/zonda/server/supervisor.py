@@ -1,0 +1,562 @@
+"""The supervisor: it owns the listening sockets and the worker processes, and never serves.
+
+It imports no application and has no event loop: a selector, signals, and this file's rules. Each
+place for a worker is a `_Slot`. A worker is replaced, for whatever reason, in one way: a successor
+is started beside it, and once that is ready it takes the slot, and the old one drains.
+
+    SIGTERM SIGINT    all drain; a second one aborts what still runs, a third kills
+    SIGHUP            every worker is replaced, one after the other
+    SIGUSR2           this program is replaced too, by the one on disk (upgrade.py)
+    SIGTTIN SIGTTOU   one worker more, one less
+    a worker ends     another takes its place at once; if they keep ending, after longer and longer
+    it retires        it has reached a limit of its own and asks to be replaced
+    it stands still   the log shows what blocks it; with --stall-restart it is replaced
+
+All workers accept from the same sockets. What waits in a queue when a worker dies is thus taken by
+its siblings, and nothing is in a queue of its own. How they share evenly: share.py.
+"""
+
+import contextlib
+import math
+import os
+import platform
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+import zonda
+from zonda import _build
+from zonda.server.board import Board, Cell
+from zonda.server.listeners import Listeners, describe, open_listeners
+from zonda.server.logs import logger
+from zonda.server.pidfile import PidFile
+from zonda.server.processes import Child, start_child
+from zonda.server.settings import Settings
+from zonda.server.stall import DUMP_SIGNAL, read_dump
+from zonda.server.systemd import Notifier
+
+__all__ = ["Supervisor", "cores"]
+
+_STEADY = 10.0
+"""Seconds of service after which the end of a worker counts as the first in a row."""
+
+_FIRST_DELAY = 0.5
+_LONGEST_DELAY = 30.0
+"""Seconds before a worker is started again that keeps ending: twice as many each time."""
+
+_STOP_STARTING = 10.0
+"""Seconds for a worker to stop that is not ready yet: it has nothing to finish."""
+
+_MARGIN = 10.0
+"""Seconds for a worker to end, beyond what its settings give to requests and lifespan."""
+
+_DUMP_TIME = 0.5
+"""Seconds for a worker to write its stacks."""
+
+_LOOK = 1.0
+"""Seconds between looks at the workers' beats, at most."""
+
+_NEVER = math.inf
+
+_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
+
+
+class _Slot:
+    """A place for one worker: who has it, and who is to have it next."""
+
+    def __init__(self) -> None:
+        self.member: _Member | None = None
+        self.successor: _Member | None = None
+        self.failures = 0
+        self.due = 0.0  # when a worker is to be started, if there is none
+
+
+class _Member:
+    """A worker process, as the supervisor sees it."""
+
+    def __init__(self, child: Child, slot: _Slot, cell: Cell, dump: int) -> None:
+        self.child = child
+        self.slot = slot
+        self.cell = cell
+        self.dump = dump  # the reading end of the pipe for its stacks
+        self.state = "starting"
+        self.since = time.monotonic()  # when it was started, then when it became ready
+        self.reason = ""  # why it never became ready
+        self.leaving = False
+        self.deadline = _NEVER  # when it is killed
+        self.retire = ""  # why it is to be replaced
+        self.retire_at = 0.0
+        self.stalled = False
+        self.dump_due = _NEVER
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+
+class Supervisor:
+    """Serves `target` with as many workers as the settings say, until told to stop.
+
+    `run` raises `ListenError`, `SettingsError` or `PidFileError` before the first worker; later
+    failures are logged.
+    """
+
+    def __init__(self, target: str, settings: Settings) -> None:
+        self.target = target
+        self.settings = settings
+        self.slots: list[_Slot] = []
+        self._members: dict[int, _Member] = {}
+        self._listeners = Listeners()
+        self._board = Board.make()
+        self._pid_file: PidFile | None = None
+        self._notifier = Notifier(os.environ)
+        self._selector = selectors.DefaultSelector()
+        self._roll: deque[tuple[_Slot, _Member]] = deque()
+        self._rolling = False
+        self._announced = False
+        self._ever_ready = False
+        self._stops = 0
+        self._code = 0
+        self._next_sign = 0.0
+        stall = settings.timeout_worker_stall
+        self._look_every = min(_LOOK, stall / 4) if stall else _NEVER
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit code."""
+        with contextlib.ExitStack() as at_end:
+            at_end.callback(self._selector.close)
+            at_end.callback(self._board.close)
+            if self.settings.pid_file is not None:
+                self._pid_file = PidFile(self.settings.pid_file)
+                at_end.callback(self._pid_file.remove)
+            self._listeners = at_end.enter_context(open_listeners(self.settings))
+            at_end.enter_context(self._signals_taken())
+            at_end.callback(self._kill_all)
+            count = self.settings.workers or cores()
+            logger.info("%s supervising %d workers of %s", _banner(), count, self.target)
+            self.slots = [_Slot() for _ in range(count)]
+            while self._step():
+                for key, _ in self._selector.select(self._until_next()):
+                    key.data()
+        logger.info("Stopped")
+        return self._code
+
+    # Each turn
+
+    def _step(self) -> bool:
+        """Do what is due now. False when there is nothing left to do, ever."""
+        self._reap()
+        now = time.monotonic()
+        for member in list(self._members.values()):
+            self._look_at(member, now)
+        if not self._stops:
+            for slot in self.slots:
+                if slot.member is None and slot.successor is None and slot.due <= now:
+                    slot.member = self._start(slot)
+            self._replace_next(now)
+            self._announce()
+        if self._notifier.watchdog is not None and now >= self._next_sign:
+            self._notifier.alive()
+            self._next_sign = now + self._notifier.watchdog
+        return bool(self._members or not self._stops)
+
+    def _until_next(self) -> float | None:
+        """Seconds until something is due; None if only an event can make it so."""
+        due = [self._next_sign] if self._notifier.watchdog is not None else []
+        for member in self._members.values():
+            due += [member.deadline, member.dump_due]
+            if member.state == "ready" and not member.leaving:
+                due.append(time.monotonic() + self._look_every)
+                if member.retire and not self._is_replacing():
+                    due.append(member.retire_at)
+        due += [slot.due for slot in self.slots if slot.member is None and not self._stops]
+        first = min(due, default=_NEVER)
+        return None if first == _NEVER else max(0.0, first - time.monotonic())
+
+    def _look_at(self, member: _Member, now: float) -> None:
+        if now >= member.deadline:
+            if member.state == "starting" and not member.leaving:
+                limit = self.settings.timeout_worker_start
+                member.reason = f"not ready within {limit:g} s (--timeout-worker-start)"
+            else:
+                logger.warning("Worker %d does not end, and is killed", member.pid)
+            member.deadline = _NEVER
+            member.child.signal(signal.SIGKILL)
+        if now >= member.dump_due:
+            self._report_stall(member)
+        if member.state == "ready" and not member.leaving and self.settings.timeout_worker_stall:
+            self._look_at_beat(member, now)
+
+    # Starting and ending
+
+    def _start(self, slot: _Slot) -> _Member | None:
+        """Start a worker; None if the system has no room for one now."""
+        number = self._board.take()
+        ours, theirs = os.pipe()
+        os.set_blocking(ours, False)
+        try:
+            child = start_child(
+                self.target,
+                self.settings,
+                self._listeners.sockets,
+                "worker",
+                {"board": self._board.fd, "cell": number, "dump": theirs},
+                (self._board.fd, theirs),
+            )
+        except OSError as error:
+            self._board.give_back(number)
+            os.close(ours)
+            slot.due = time.monotonic() + _delay(slot)
+            logger.error("A worker cannot be started: %s; trying again", error.strerror)
+            return None
+        finally:
+            os.close(theirs)
+        member = _Member(child, slot, self._board.cell(number), ours)
+        if self.settings.timeout_worker_start:
+            member.deadline = member.since + self.settings.timeout_worker_start
+        self._members[member.pid] = member
+        self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear(member))
+        logger.debug("Worker %d is starting", member.pid)
+        return member
+
+    def _dismiss(self, member: _Member, *, abort: bool = False) -> None:
+        """Let a worker go: what it has in progress may end."""
+        settings = self.settings
+        now = time.monotonic()
+        if not member.leaving:
+            member.leaving = True
+            member.dump_due = _NEVER
+            if member.state == "starting":
+                member.child.signal(signal.SIGTERM)
+                member.deadline = now + _STOP_STARTING
+            else:
+                # The application's own shutdown has as long again.
+                grace = settings.timeout_graceful_shutdown
+                member.deadline = now + (grace if member.stalled else 2 * grace + _MARGIN)
+        member.child.tell("abort" if abort else "drain")
+
+    def _reap(self) -> None:
+        """Take note of every child that has ended, our own or, as process 1, anyone's."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            member = self._members.pop(pid, None)
+            if member is not None:
+                member.child.code = os.waitstatus_to_exitcode(status)
+                self._forget(member)
+                self._ended(member)
+
+    def _forget(self, member: _Member) -> None:
+        """Free what a worker had that has ended, after what it said last."""
+        if member.child.control.fileno() in self._selector.get_map():
+            self._hear(member)
+        if member.child.control.fileno() in self._selector.get_map():
+            self._selector.unregister(member.child.control)
+        member.child.close()
+        os.close(member.dump)
+        self._board.give_back(member.cell.number)
+
+    def _ended(self, member: _Member) -> None:
+        """A worker has ended: someone has to take its place, unless it was told to go."""
+        slot, now = member.slot, time.monotonic()
+        if slot.successor is member:
+            slot.successor = None
+            if not member.leaving:
+                self._replacement_failed(slot, _how(member))
+            return
+        if slot.member is not member:
+            logger.debug("Worker %d has ended %s", member.pid, _how(member))
+            return
+        slot.member = None
+        if self._stops:
+            return
+        if not self._ever_ready and member.reason and member.child.code in {1, 3}:
+            # What keeps the first worker from starting, a typo say, will keep all: say so and end.
+            self._code = member.child.code
+            self._stop()
+            return
+        if member.state == "ready" and now - member.since >= _STEADY:
+            slot.failures = 0
+        delay = 0.0
+        if slot.successor is not None:
+            slot.member, slot.successor = slot.successor, None
+        else:
+            delay = _delay(slot)
+            slot.due = now + delay
+        logger.error(
+            "Worker %d ended %s; %s%s",
+            member.pid,
+            _how(member),
+            f"another is started in {delay:g} s" if delay else "another takes its place",
+            f" ({slot.failures} ends in a row)" if slot.failures > 1 else "",
+        )
+
+    # What workers say
+
+    def _hear(self, member: _Member) -> None:
+        messages, is_over = member.child.hear()
+        for message in messages:
+            if "state" in message:
+                self._entered(member, message["state"])
+            elif "failed" in message:
+                member.reason = str(message["failed"])
+            elif "retire" in message and not member.leaving:
+                member.retire = str(message["retire"])
+        if is_over:
+            self._selector.unregister(member.child.control)
+
+    def _entered(self, member: _Member, state: str) -> None:
+        slot = member.slot
+        was, member.state = member.state, state
+        if state == "ready" and was == "starting" and not member.leaving:
+            member.since = time.monotonic()
+            member.deadline = _NEVER
+            self._ever_ready = True
+            if slot.successor is member:
+                self._succeed(slot, member)
+        elif state == "draining" and slot.member is member and not member.leaving:
+            logger.info("Worker %d was told to stop; another takes its place", member.pid)
+            slot.member, slot.successor = slot.successor, None
+            slot.due = 0.0
+            self._dismiss(member)
+
+    def _succeed(self, slot: _Slot, member: _Member) -> None:
+        """A replacement is ready: it has the slot from now on."""
+        old, slot.member, slot.successor = slot.member, member, None
+        slot.failures = 0
+        if old is not None:
+            logger.info("Worker %d has taken the place of worker %d", member.pid, old.pid)
+            self._dismiss(old)
+
+    # Replacing
+
+    def _is_replacing(self) -> bool:
+        return any(slot.successor is not None for slot in self.slots)
+
+    def _restart(self) -> None:
+        """Replace every worker, one after the other."""
+        logger.info("Replacing all workers, one after the other")
+        self._notifier.reloading()
+        self._rolling = True
+        # A replacement that is on its way may have begun before what is new was there.
+        self._roll = deque(
+            (slot, each)
+            for slot in self.slots
+            for each in (slot.successor or slot.member,)
+            if each is not None
+        )
+        for slot in self.slots:
+            slot.failures = 0
+            slot.due = 0.0
+
+    def _replace_next(self, now: float) -> None:
+        """Start the next replacement, when none is on its way."""
+        if self._is_replacing():
+            return
+        while self._roll:
+            slot, member = self._roll.popleft()
+            if slot in self.slots and slot.member is member:
+                slot.successor = self._start(slot)
+                if slot.successor is None:
+                    self._roll.appendleft((slot, member))
+                return
+        if self._rolling and all(slot.member is not None for slot in self.slots):
+            self._rolling = False
+            logger.info("All workers are replaced")
+            self._notifier.ready(self._status())
+        for slot in self.slots:
+            old = slot.member
+            if old is not None and old.retire and old.retire_at <= now:
+                logger.info("Worker %d is being replaced: %s", old.pid, old.retire)
+                slot.successor = self._start(slot)
+                if slot.successor is None:
+                    old.retire_at = slot.due
+                return
+
+    def _replacement_failed(self, slot: _Slot, how: str) -> None:
+        """A replacement has ended before it was ready: the old worker stays."""
+        if self._rolling:
+            self._rolling = False
+            self._roll.clear()
+            logger.error(
+                "The replacement ended %s; the old worker stays, and no further one is replaced. "
+                "SIGHUP tries again",
+                how,
+            )
+            self._notifier.ready(self._status())
+        if slot.member is not None and slot.member.retire:
+            delay = _delay(slot) or _FIRST_DELAY
+            slot.member.retire_at = time.monotonic() + delay
+            logger.error(
+                "The replacement ended %s; the old worker stays, and the next try is in %g s",
+                how,
+                delay,
+            )
+
+    def _add(self) -> None:
+        self.slots.append(_Slot())
+        logger.info("One worker more: %d", len(self.slots))
+
+    def _take(self) -> None:
+        if len(self.slots) == 1:
+            logger.warning("The last worker stays; SIGTERM ends the server")
+            return
+        slot = self.slots.pop()
+        logger.info("One worker less: %d", len(self.slots))
+        for member in (slot.successor, slot.member):
+            if member is not None:
+                self._dismiss(member)
+
+    # Standing still
+
+    def _look_at_beat(self, member: _Member, now: float) -> None:
+        age = member.cell.seconds_since_beat()
+        limit = self.settings.timeout_worker_stall
+        if age is None:
+            return
+        if age > limit and not member.stalled:
+            member.stalled = True
+            read_dump(member.dump)  # what is left of an earlier one
+            member.child.signal(DUMP_SIGNAL)
+            member.dump_due = now + _DUMP_TIME
+        elif age <= limit and member.stalled and member.dump_due == _NEVER:
+            member.stalled = False
+            logger.warning("The event loop of worker %d goes on", member.pid)
+
+    def _report_stall(self, member: _Member) -> None:
+        member.dump_due = _NEVER
+        stacks = read_dump(member.dump)
+        logger.error(
+            "The event loop of worker %d stands still for %g s (--timeout-worker-stall). %s",
+            member.pid,
+            member.cell.seconds_since_beat() or 0.0,
+            f"Its threads are here:\n{stacks}" if stacks else "It does not say where",
+        )
+        if self.settings.stall_restart:
+            member.retire = "its event loop stands still (--stall-restart)"
+
+    # Beginning and end
+
+    def _announce(self) -> None:
+        """Once all have had their chance to start: say where we listen."""
+        if self._announced or not self._ever_ready:
+            return
+        if all(
+            slot.failures if slot.member is None else slot.member.state == "ready"
+            for slot in self.slots
+        ):
+            self._announced = True
+            for listener in self._listeners.sockets:
+                logger.info("Listening on %s (press CTRL+C to stop)", describe(listener))
+            self._notifier.ready(self._status())
+
+    def _status(self) -> str:
+        return f"{len(self.slots)} workers serve {self.target}"
+
+    def _stop(self) -> None:
+        """Drain; when asked again abort, and then kill."""
+        self._stops += 1
+        if self._stops == 1:
+            logger.info("Stopping %d workers", len(self._members))
+            self._notifier.stopping()
+            self._listeners.close()
+            self._roll.clear()
+            for member in self._members.values():
+                self._dismiss(member)
+        elif self._stops == 2:
+            logger.info("Ending what still runs")
+            for member in self._members.values():
+                self._dismiss(member, abort=True)
+        else:
+            self._kill_all()
+
+    def _kill_all(self) -> None:
+        for member in self._members.values():
+            member.child.signal(signal.SIGKILL)
+
+    # Signals
+
+    @contextlib.contextmanager
+    def _signals_taken(self) -> Generator[None]:
+        """Turn signals into readable bytes, so that each is handled in its turn."""
+        actions: dict[int, Callable[[], Any]] = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._restart,
+            signal.SIGTTIN: self._add,
+            signal.SIGTTOU: self._take,
+        }
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+
+        def handle() -> None:
+            for number in ours.recv(4096):
+                action = actions.get(number)
+                if action is not None and (not self._stops or action == self._stop):
+                    action()
+
+        self._selector.register(ours, selectors.EVENT_READ, handle)
+        numbers = [getattr(signal, name) for name in _SIGNALS]
+        before = {number: signal.signal(number, _heard_by_its_byte) for number in numbers}
+        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            ours.close()
+            theirs.close()
+
+
+def _heard_by_its_byte(number: int, frame: FrameType | None) -> None:
+    """A signal that has a handler of Python's is written to the wake-up descriptor."""
+
+
+def cores() -> int:
+    """The cores that this process may use: by affinity, and by a container's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    count = count or 1
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/cpu.max") as file:  # noqa: PTH123
+        quota, period = file.read().split()
+        count = min(count, max(1, math.ceil(int(quota) / int(period))))
+    return count
+
+
+def _delay(slot: _Slot) -> float:
+    """Seconds to wait before the next start in a slot, which has failed once more."""
+    slot.failures += 1
+    if slot.failures == 1:
+        return 0.0
+    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(slot.failures - 2, 16))
+
+
+def _how(member: _Member) -> str:
+    """How a worker ended, for a log line."""
+    code = member.child.code or 0
+    if member.reason:
+        return f"with code {code}: {member.reason}" if code >= 0 else f"killed: {member.reason}"
+    if code >= 0:
+        return f"with code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"by {name} (if nobody sent it, the system was out of memory)"
+    return f"by {name}"
+
+
+def _banner() -> str:
+    build = "compiled" if _build.compiled else "pure Python"
+    return f"Zonda {zonda.__version__} ({build}, Python {platform.python_version()})"
