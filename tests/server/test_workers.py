@@ -412,7 +412,7 @@ def test_the_old_worker_serves_until_the_new_one_has_started_up(project: Path) -
         command.signal(signal.SIGHUP)
         until(lambda: len(command.workers()) == 2, "a replacement")
         assert ask(command.port) == str(old)
-        command.read_until("has taken the place of worker")
+        command.read_until("All workers are replaced")
         assert ask(command.port) != str(old)
         command.end()
 

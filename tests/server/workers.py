@@ -52,6 +52,8 @@ async def app(scope, receive, send):
             await asyncio.sleep(0.01)
     elif path == "/eat":
         app.eaten = b"x" * int(query)
+    elif path == "/environment":
+        body = os.environ.get(query, "-")
     elif path == "/argv":
         body = repr(sys.argv)
     elif path == "/id":

@@ -97,7 +97,14 @@ class SupervisedServer(Server):
             if self._requests_left > 0:
                 self._count_requests()
         super()._worker_entered(state)
-        self.say(state=str(state))
+        if state is WorkerState.DRAINING and self._loop is not None:
+            self._loop.call_soon(self._say_state)  # once it accepts no more
+        else:
+            self._say_state()
+
+    def _say_state(self) -> None:
+        if self._worker is not None:
+            self.say(state=str(self._worker.state))
 
     def _look_after(self) -> None:
         """Show that the event loop turns, and see whether it is time to retire; again and again."""

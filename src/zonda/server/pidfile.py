@@ -23,11 +23,11 @@ class PidFile:
     """The file at `path`, written and locked; `descriptor` is one that holds the lock already."""
 
     def __init__(self, path: str, descriptor: int | None = None) -> None:
-        self._path = Path(path).absolute()
+        self.path = Path(self.path_of(path))
         self.fd = -1
         try:
             if descriptor is None:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self.fd = descriptor
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
@@ -41,12 +41,17 @@ class PidFile:
                 reason = "another supervisor that runs has it"
             raise PidFileError(f"--pid-file {path}: {reason}") from None
 
+    @staticmethod
+    def path_of(path: str) -> str:
+        """The path from the root, with which another working directory makes no difference."""
+        return os.path.abspath(path)  # noqa: PTH100 (as text)
+
     def remove(self) -> None:
         """Remove the file, and with it the lock."""
         if self.fd >= 0:
             with contextlib.suppress(OSError):
-                if os.path.samestat(self._path.stat(), os.fstat(self.fd)):
-                    self._path.unlink()
+                if os.path.samestat(self.path.stat(), os.fstat(self.fd)):
+                    self.path.unlink()
             os.close(self.fd)
             self.fd = -1
 

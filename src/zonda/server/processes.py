@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from zonda.server.settings import Settings, SettingsError, all_settings
 
-__all__ = ["Child", "start_child"]
+__all__ = ["Child", "environment_for_children", "follow_directory", "start_child"]
 
 _LOOK = 0.01  # seconds between looks whether a child has ended
 _MOST_HEARD = 65_536  # bytes of a line from a child
@@ -126,9 +126,7 @@ def start_child(  # noqa: PLR0913, PLR0917 (a process takes as much)
             *("-I" for _ in range(sys.flags.isolated)),
             *("-m", "zonda.server.child", target, str(theirs.fileno())),
         ]
-        environment = {
-            name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN
-        }
+        follow_directory()
         passed = [theirs.fileno(), *(each.fileno() for each in sockets), *inherited]
         try:
             for descriptor in passed:
@@ -136,7 +134,7 @@ def start_child(  # noqa: PLR0913, PLR0917 (a process takes as much)
             pid = os.posix_spawn(
                 sys.executable,
                 command,
-                environment,
+                environment_for_children(),
                 # CTRL+C goes to every process of the terminal; the child is to hear of it from us.
                 # It lets the signal in when it has a handler for it.
                 setsigmask=[signal.SIGINT],
@@ -153,6 +151,33 @@ def start_child(  # noqa: PLR0913, PLR0917 (a process takes as much)
         ours.sendall(b"%08x" % len(plan) + plan)
     ours.setblocking(False)
     return Child(pid, ours)
+
+
+def environment_for_children() -> dict[str, str]:
+    """The environment, without what a service manager says to this process only."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
+
+
+def follow_directory() -> None:
+    """Go where the path now leads that this program was started in.
+
+    It may go through a symbolic link that has been pointed at a new release since.
+    """
+    if _DIRECTORY is not None:
+        with contextlib.suppress(OSError):
+            os.chdir(_DIRECTORY)
+
+
+def _logical_directory() -> str | None:
+    """The working directory as the shell knows it, links and all."""
+    path = os.environ.get("PWD", "")
+    with contextlib.suppress(OSError):
+        if path and os.path.samefile(path, "."):  # noqa: PTH121 (text on both sides)
+            return path
+    return None
+
+
+_DIRECTORY = _logical_directory()
 
 
 def _plan(

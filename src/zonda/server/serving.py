@@ -17,12 +17,38 @@ from zonda.server.listeners import ListenError
 from zonda.server.loading import LoadError
 from zonda.server.logs import logger
 from zonda.server.server import Server, loop_factory
-from zonda.server.settings import SettingsError
+from zonda.server.settings import Settings, SettingsError
+from zonda.server.systemd import Notifier
+from zonda.server.worker import WorkerState
 
-__all__ = ["check", "run_server"]
+__all__ = ["NotifyingServer", "check", "run_server"]
 
 _EXPECTED = (LifespanFailed, ListenError, LoadError, SettingsError)
 _THREADS_GRACE = 3.0  # seconds for the application's threads to end once the server is gone
+
+
+class NotifyingServer(Server):
+    """A server that tells the service manager that started it how it fares."""
+
+    def __init__(self, target: str, settings: Settings) -> None:
+        super().__init__(target, settings)
+        self._notifier = Notifier(os.environ)
+
+    def _announce_ready(self) -> None:
+        super()._announce_ready()
+        self._notifier.ready(f"Serving {self.name}")
+        self._show_life()
+
+    def _worker_entered(self, state: WorkerState) -> None:
+        super()._worker_entered(state)
+        if state is WorkerState.DRAINING:
+            self._notifier.stopping()
+
+    def _show_life(self) -> None:
+        """A sign of life as long as the event loop turns."""
+        if self._loop is not None and self._notifier.watchdog is not None:
+            self._notifier.alive()
+            self._loop.call_later(self._notifier.watchdog, self._show_life)
 
 
 def run_server(server: Server, failed: Callable[[str, int], None] | None = None) -> int:

@@ -42,6 +42,7 @@ _NOT_SETTINGS = frozenset(
         _CONFIG_VARIABLE,
         _TARGET_VARIABLE,
         "ZONDA_EXPECT_BUILD",
+        "ZONDA_HANDOVER",
         "ZONDA_PURE_PYTHON",
         "ZONDA_REQUIRE_EXTENSIONS",
         "ZONDA_SANITIZE",

@@ -6,7 +6,7 @@ is started beside it, and once that is ready it takes the slot, and the old one 
 
     SIGTERM SIGINT    all drain; a second one aborts what still runs, a third kills
     SIGHUP            every worker is replaced, one after the other
-    SIGUSR2           this program is replaced too, by the one on disk (upgrade.py)
+    SIGUSR2           so is this program, in this process, by the one on disk: upgrade.py
     SIGTTIN SIGTTOU   one worker more, one less
     a worker ends     another takes its place at once; if they keep ending, after longer and longer
     it retires        it has reached a limit of its own and asks to be replaced
@@ -32,13 +32,14 @@ from typing import Any
 import zonda
 from zonda import _build
 from zonda.server.board import Board, Cell
-from zonda.server.listeners import Listeners, describe, open_listeners
+from zonda.server.listeners import ListenError, Listeners, describe, open_listeners
 from zonda.server.logs import logger
 from zonda.server.pidfile import PidFile
 from zonda.server.processes import Child, start_child
 from zonda.server.settings import Settings
 from zonda.server.stall import DUMP_SIGNAL, read_dump
 from zonda.server.systemd import Notifier
+from zonda.server.upgrade import HandedWorker, Handover, execute_anew, start_trial
 
 __all__ = ["Supervisor", "cores"]
 
@@ -106,16 +107,21 @@ class Supervisor:
     failures are logged.
     """
 
-    def __init__(self, target: str, settings: Settings) -> None:
+    def __init__(
+        self, target: str, settings: Settings, *, handover: Handover | None = None
+    ) -> None:
         self.target = target
         self.settings = settings
+        self._handover = handover
+        self._trial = 0  # the process that tries whether a new program can start
         self.slots: list[_Slot] = []
         self._members: dict[int, _Member] = {}
         self._listeners = Listeners()
-        self._board = Board.make()
+        self._board = Board.make() if handover is None else Board(handover.board)
         self._pid_file: PidFile | None = None
         self._notifier = Notifier(os.environ)
         self._selector = selectors.DefaultSelector()
+        self._signals, self._signals_in = socket.socketpair()  # their numbers, a byte each
         self._roll: deque[tuple[_Slot, _Member]] = deque()
         self._rolling = False
         self._announced = False
@@ -131,20 +137,47 @@ class Supervisor:
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._selector.close)
             at_end.callback(self._board.close)
-            if self.settings.pid_file is not None:
-                self._pid_file = PidFile(self.settings.pid_file)
+            self._write_pid_file()
+            if self._pid_file is not None:
                 at_end.callback(self._pid_file.remove)
-            self._listeners = at_end.enter_context(open_listeners(self.settings))
+            self._listen()
+            at_end.callback(self._listeners.close)
             at_end.enter_context(self._signals_taken())
             at_end.callback(self._kill_all)
             count = self.settings.workers or cores()
             logger.info("%s supervising %d workers of %s", _banner(), count, self.target)
             self.slots = [_Slot() for _ in range(count)]
+            if self._handover is not None:
+                self._take_over(self._handover)
             while self._step():
                 for key, _ in self._selector.select(self._until_next()):
                     key.data()
         logger.info("Stopped")
         return self._code
+
+    def _write_pid_file(self) -> None:
+        path = self.settings.pid_file
+        had = None if self._handover is None else self._handover.pid_file
+        if had is not None and (path is None or PidFile.path_of(path) != had[0]):
+            PidFile(*had).remove()
+            had = None
+        if path is not None:
+            self._pid_file = PidFile(path, had[1] if had else None)
+
+    def _listen(self) -> None:
+        if self._handover is None:
+            self._listeners = open_listeners(self.settings)
+            return
+        had = Listeners()
+        for place, numbers in self._handover.listeners:
+            had.places[place] = [socket.socket(fileno=number) for number in numbers]
+            had.sockets += had.places[place]
+        had.files = self._handover.files
+        try:
+            self._listeners = open_listeners(self.settings, had)
+        except ListenError as error:
+            logger.error("%s; going on at the addresses that there were", error)
+            self._listeners = had
 
     # Each turn
 
@@ -216,12 +249,16 @@ class Supervisor:
             return None
         finally:
             os.close(theirs)
-        member = _Member(child, slot, self._board.cell(number), ours)
+        member = self._enlist(child, slot, self._board.cell(number), ours)
         if self.settings.timeout_worker_start:
             member.deadline = member.since + self.settings.timeout_worker_start
+        logger.debug("Worker %d is starting", member.pid)
+        return member
+
+    def _enlist(self, child: Child, slot: _Slot, cell: Cell, dump: int) -> _Member:
+        member = _Member(child, slot, cell, dump)
         self._members[member.pid] = member
         self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear(member))
-        logger.debug("Worker %d is starting", member.pid)
         return member
 
     def _dismiss(self, member: _Member, *, abort: bool = False) -> None:
@@ -249,6 +286,8 @@ class Supervisor:
                 return
             if not pid:
                 return
+            if pid == self._trial:
+                self._tried(os.waitstatus_to_exitcode(status))
             member = self._members.pop(pid, None)
             if member is not None:
                 member.child.code = os.waitstatus_to_exitcode(status)
@@ -369,7 +408,9 @@ class Supervisor:
                 if slot.successor is None:
                     self._roll.appendleft((slot, member))
                 return
-        if self._rolling and all(slot.member is not None for slot in self.slots):
+        # An old worker accepts until it has heard that it is to go, which it tells.
+        accepting = any(each.leaving and each.state == "ready" for each in self._members.values())
+        if self._rolling and not accepting and all(slot.member for slot in self.slots):
             self._rolling = False
             logger.info("All workers are replaced")
             self._notifier.ready(self._status())
@@ -483,6 +524,86 @@ class Supervisor:
         for member in self._members.values():
             member.child.signal(signal.SIGKILL)
 
+    # Another program in this process
+
+    def _try_program(self) -> None:
+        """See whether the program on disk can start; `_tried` goes on."""
+        if self._trial:
+            logger.warning("Another program is being tried already")
+            return
+        logger.info("Trying the program on disk, to go on with it")
+        self._trial = start_trial()
+
+    def _tried(self, code: int) -> None:
+        self._trial = 0
+        if self._stops:
+            return
+        if code:
+            logger.error("The program on disk cannot serve (code %d, see above): no change", code)
+            return
+        logger.info("Going on with the program on disk")
+        self._notifier.reloading()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
+        with contextlib.suppress(BlockingIOError):
+            # What has come, but not to its turn, is for the new program too.
+            for number in self._signals.recv(4096):
+                os.kill(os.getpid(), number)
+        try:
+            execute_anew(self._to_hand_over())
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())
+            logger.error("The program on disk cannot be executed: %s", error)
+            self._notifier.ready(self._status())
+
+    def _to_hand_over(self) -> Handover:
+        return Handover(
+            board=self._board.fd,
+            listeners=[
+                (place, [each.fileno() for each in sockets])
+                for place, sockets in self._listeners.places.items()
+            ],
+            files=self._listeners.files,
+            workers=[
+                HandedWorker(
+                    pid=each.pid,
+                    control=each.child.control.fileno(),
+                    dump=each.dump,
+                    cell=each.cell.number,
+                    state=each.state,
+                    since=each.since,
+                    leaving=each.leaving,
+                    deadline=None if each.deadline == _NEVER else each.deadline,
+                    slot=self.slots.index(each.slot) if each.slot.member is each else None,
+                )
+                for each in self._members.values()
+            ],
+            pid_file=None
+            if self._pid_file is None
+            else (str(self._pid_file.path), self._pid_file.fd),
+        )
+
+    def _take_over(self, handover: Handover) -> None:
+        """Go on with the sockets and workers of the program that was in this process before."""
+        count = len(self.slots)
+        for each in handover.workers:
+            while each.slot is not None and each.slot >= len(self.slots):
+                self.slots.append(_Slot())
+            slot = _Slot() if each.slot is None else self.slots[each.slot]
+            child = Child(each.pid, socket.socket(fileno=each.control))
+            child.control.setblocking(False)
+            self._board.take(each.cell)
+            member = self._enlist(child, slot, self._board.cell(each.cell), each.dump)
+            member.state, member.since, member.leaving = each.state, each.since, each.leaving
+            member.deadline = _NEVER if each.deadline is None else each.deadline
+            if each.slot is not None:
+                slot.member = member
+            elif not each.leaving:
+                self._dismiss(member)  # a replacement that has not come so far
+        while len(self.slots) > count:
+            self._take()
+        self._ever_ready = self._announced = True
+        self._restart()
+
     # Signals
 
     @contextlib.contextmanager
@@ -492,10 +613,11 @@ class Supervisor:
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGHUP: self._restart,
+            signal.SIGUSR2: self._try_program,
             signal.SIGTTIN: self._add,
             signal.SIGTTOU: self._take,
         }
-        ours, theirs = socket.socketpair()
+        ours, theirs = self._signals, self._signals_in
         ours.setblocking(False)
         theirs.setblocking(False)
 
@@ -506,9 +628,9 @@ class Supervisor:
                     action()
 
         self._selector.register(ours, selectors.EVENT_READ, handle)
-        numbers = [getattr(signal, name) for name in _SIGNALS]
-        before = {number: signal.signal(number, _heard_by_its_byte) for number in numbers}
         wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, _heard_by_its_byte) for number in _numbers()}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())  # blocked while a program began
         try:
             yield
         finally:
@@ -517,6 +639,10 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
             ours.close()
             theirs.close()
+
+
+def _numbers() -> list[int]:
+    return [getattr(signal, name) for name in _SIGNALS]
 
 
 def _heard_by_its_byte(number: int, frame: FrameType | None) -> None:

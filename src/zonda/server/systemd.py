@@ -15,7 +15,10 @@ from collections.abc import Mapping
 from zonda.server.logs import logger
 from zonda.server.settings import Settings, all_settings
 
-__all__ = ["Notifier", "activated_sockets", "with_activation"]
+__all__ = ["NOTIFY_VARIABLE", "Notifier", "activated_sockets", "with_activation"]
+
+NOTIFY_VARIABLE = "NOTIFY_SOCKET"
+"""The environment variable that says that a service manager listens."""
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 
@@ -66,7 +69,7 @@ class Notifier:
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._address = environ.get("NOTIFY_SOCKET", "")
+        self._address = environ.get(NOTIFY_VARIABLE, "")
         if self._address[:1] not in {"/", "@"}:
             self._address = ""
         self.watchdog: float | None = None
