@@ -30,7 +30,7 @@ def supervised(project: Path, *arguments: str) -> Generator[Supervised]:
 def test_another_program_goes_on_under_load_and_fails_no_request(project: Path) -> None:
     with supervised(project, "--no-access-log", "--pid-file", "pid") as command:
         before = command.workers()
-        opened = descriptors(command.supervisor)
+        opened, after = descriptors(command.supervisor), before
         with Load(command.port) as load:
             for _ in range(2):
                 stream = Client(command.port)

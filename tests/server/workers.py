@@ -238,6 +238,10 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Return once every client has the answer to its last request."""
         self._stop.set()
         for thread in self._threads:
             thread.join(PATIENCE)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import Self
 
-__all__ = ["ACCEPTING", "BOARD_CELLS", "CONNECTIONS", "WORDS", "Board", "Cell"]
+__all__ = ["ACCEPTED", "ACCEPTING", "BOARD_CELLS", "CONNECTIONS", "WORDS", "Board", "Cell"]
 
 BOARD_CELLS = 2048
 """Cells of a board: workers that live at once, those that are leaving included."""
@@ -21,7 +21,7 @@ BOARD_CELLS = 2048
 WORDS = 8
 """Words of 8 bytes in a cell: one cache line, so that writers do not disturb each other."""
 
-ACCEPTING, CONNECTIONS, _BEAT = range(3)  # the words of a cell that are in use
+ACCEPTING, CONNECTIONS, ACCEPTED, _BEAT = range(4)  # the words of a cell that are in use
 
 
 class Board:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zonda.server.board import ACCEPTING, CONNECTIONS, WORDS, Board
+from zonda.server.board import ACCEPTED, ACCEPTING, CONNECTIONS, WORDS, Board
 from zonda.server.reactor.interface import Admission
 
 __all__ = ["Share"]
@@ -20,9 +20,9 @@ class Share(Admission):
     """A worker's share of the connections: not many more than the sibling with the fewest has.
 
     All workers accept from the same sockets. Left alone, whoever wakes first takes most: so a
-    worker that is ahead leaves a connection to the others for a moment (`COURTESY`). What is still
-    there then it takes, at first one, twice as many each time that they leave it again: if the
-    others are stuck it soon takes all there is.
+    worker that is ahead leaves a connection to the others for a moment (`COURTESY`). If those with
+    fewer have taken none meanwhile it takes one itself, and one more each time that they leave it again: if
+    the others are stuck it soon takes all there is.
     """
 
     def __init__(self, board: Board, number: int) -> None:
@@ -30,6 +30,7 @@ class Share(Admission):
         self._own = number * WORDS
         self._cell = board.cell(number)
         self._overdue = 1
+        self._taken = 0  # what they had accepted when one was left to them
 
     def begin(self) -> None:
         """This worker accepts from now on."""
@@ -39,37 +40,61 @@ class Share(Admission):
         """This worker accepts no more."""
         self._cell.accepting = False
 
-    def count(self, connections: int) -> None:
-        """So many connections are open."""
+    def accepted(self, connections: int) -> None:
+        """One more has been accepted, and so many connections are open."""
+        self._words[self._own + ACCEPTED] += 1
+        self._words[self._own + CONNECTIONS] = connections
+
+    def lost(self, connections: int) -> None:
+        """One has ended, and so many connections are open."""
         self._words[self._own + CONNECTIONS] = connections
 
     def allowed(self) -> int:
         """How many connections to accept now."""
-        least = self._fewest()
-        if least is None:
-            return _BATCH
-        room = least + least // _SLACK_PART + _SLACK - self._words[self._own + CONNECTIONS]
-        return min(room, _BATCH)
+        room = self._room()
+        if room <= 0:
+            self._taken = self._taken_behind()
+        return room
 
     def overdue(self) -> int:
         """How many of those to accept that the others have left."""
-        return max(self.allowed(), self._overdue)
+        room, taken = self._room(), self._taken_behind()
+        if taken != self._taken:
+            self._overdue = 1  # they are at it
+            return max(0, room)
+        return max(self._overdue, room)
 
     def took_overdue(self, count: int) -> None:
         """So many of them were still there."""
-        self._overdue = min(2 * self._overdue, _BATCH) if count >= self._overdue else 1
+        self._overdue = min(self._overdue + 1, _BATCH) if count >= self._overdue else 1
 
     def is_last(self) -> bool:
         """Whether no sibling accepts."""
-        return self._fewest() is None
+        return not self._siblings()
 
-    def _fewest(self) -> int | None:
-        """The fewest connections that a sibling has; None if none accepts."""
+    def _room(self) -> int:
+        siblings = self._siblings()
+        if not siblings:
+            return _BATCH
+        least = min(self._words[start + CONNECTIONS] for start in siblings)
+        room = least + least // _SLACK_PART + _SLACK - self._words[self._own + CONNECTIONS]
+        return min(room, _BATCH)
+
+    def _taken_behind(self) -> int:
+        """How many connections those have accepted, ever, who have fewer open than this worker."""
         words = self._words
-        least = None
-        for start in range(WORDS, (words[0] + 1) * WORDS, WORDS):
-            if words[start + ACCEPTING] and start != self._own:
-                count = words[start + CONNECTIONS]
-                if least is None or count < least:
-                    least = count
-        return least
+        mine = words[self._own + CONNECTIONS]
+        return sum(
+            words[start + ACCEPTED]
+            for start in self._siblings()
+            if words[start + CONNECTIONS] < mine
+        )
+
+    def _siblings(self) -> list[int]:
+        """Where the cells are of the siblings that accept."""
+        words = self._words
+        return [
+            start
+            for start in range(WORDS, (words[0] + 1) * WORDS, WORDS)
+            if words[start + ACCEPTING] and start != self._own
+        ]

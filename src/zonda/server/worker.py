@@ -157,7 +157,7 @@ class Worker:
         service = self.service
         connection = HTTP1Connection(service, transport, "http", self._runner)
         if self._share is not None:
-            self._share.count(len(service.connections))
+            self._share.accepted(len(service.connections))
         limit = self.settings.limit_connections
         if limit and len(service.connections) >= limit and not self._full:
             self._full = True
@@ -170,7 +170,7 @@ class Worker:
 
     def _connection_lost(self) -> None:
         if self._share is not None:
-            self._share.count(len(self.service.connections))
+            self._share.lost(len(self.service.connections))
         if self._full and len(self.service.connections) < self.settings.limit_connections:
             self._full = False
             if self._state is WorkerState.READY:

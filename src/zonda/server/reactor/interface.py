@@ -52,7 +52,7 @@ HIGH_WATER = 262_144
 LOW_WATER = 65_536
 """Bytes queued for a peer at which waiting writers go on."""
 
-COURTESY = 0.002
+COURTESY = 0.003
 """Seconds that a connection is left to processes that have fewer."""
 
 CORK_LIMIT = 262_144
