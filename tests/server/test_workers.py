@@ -1,5 +1,6 @@
 """Several workers: they share evenly, die alone, are replaced, and leave nothing behind."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -26,6 +27,7 @@ from tests.server.workers import (
     until,
 )
 from zonda.server.board import BOARD_CELLS, Board
+from zonda.server.server import Server, serve
 from zonda.server.settings import Settings, SettingsError
 from zonda.server.share import Share
 
@@ -113,13 +115,22 @@ def test_sockets_of_every_kind_are_shared(project: Path, place: str) -> None:
     assert not (project / "app.sock").exists()
 
 
-def test_an_embedded_server_refuses_several_workers_of_an_object() -> None:
-    async def app(scope: object, receive: object, send: object) -> None: ...
+async def an_application(scope: object, receive: object, send: object) -> None:
+    raise AssertionError("it is not asked")
 
-    from zonda import Server  # noqa: PLC0415
 
+def test_a_server_made_in_python_supervises_an_application_that_has_a_name() -> None:
     with pytest.raises(SettingsError, match="given by name"):
-        Server(app, Settings(workers=2)).run()
+        Server(an_application, Settings(workers=2)).run()
+
+
+@pytest.mark.parametrize("given", [{"workers": 2}, {"limit_max_requests": 5}, {"pid_file": "p"}])
+def test_a_server_in_somebodys_event_loop_refuses_what_needs_processes(
+    given: dict[str, object],
+) -> None:
+    with pytest.raises(SettingsError, match=r"needs processes of its own.*zonda run") as refusal:
+        asyncio.run(serve("shop:app", port=0, **given))
+    assert refusal.value.name in given
 
 
 # Evenness
@@ -204,7 +215,6 @@ def test_what_others_leave_is_taken_more_and_more_unless_they_are_at_it() -> Non
     mine.took_overdue(0)
     assert mine.allowed() < 0  # another one comes
     assert mine.overdue() == 1
-    board.close()
     board.close()
 
 
@@ -425,7 +435,7 @@ def test_a_rolling_restart_under_load_fails_no_request(project: Path) -> None:
         load.stop()
         assert load.failed == []
         assert set(_lines(project / "served")) >= set(load.answered)
-        print(f"{len(load.answered)} requests answered, 0 failed, in {RESTARTS} restarts")
+        (project / "answered").write_text(str(len(load.answered)))
         command.end()
 
 

@@ -30,7 +30,7 @@ from zonda.server.loading import check_application, load_application, load_envir
 from zonda.server.logs import logger
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
-from zonda.server.settings import Settings, SettingsError
+from zonda.server.settings import SUPERVISING, Settings, SettingsError, all_settings
 from zonda.server.share import Share
 from zonda.server.worker import Worker, WorkerState
 
@@ -93,6 +93,7 @@ class Server:
 
     async def start(self) -> None:
         """Bind, load the application, run its start-up, and begin to serve."""
+        self._refuse_supervision()
         if not logger.hasHandlers():
             logs.configure(self.settings)
         self._loop = asyncio.get_running_loop()
@@ -235,6 +236,19 @@ class Server:
             self._starting.cancel()
         elif self._worker is not None:
             self._worker.abort()
+
+    def _refuse_supervision(self) -> None:
+        """Refuse settings that need other processes: they would silently do nothing."""
+        if self._parent is not None or not self.settings.supervised:
+            return
+        for name in SUPERVISING:
+            value = getattr(self.settings, name)
+            if value != all_settings()[name].default:
+                raise SettingsError(
+                    name,
+                    "it needs processes of its own: use `zonda run`, or Server(…).run()",
+                    value,
+                )
 
     def _announce(self) -> None:
         """Say what is about to serve what."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from zonda.server import values
 from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
 
-__all__ = ["Setting", "Settings", "SettingsError", "all_settings"]
+__all__ = ["SUPERVISING", "Setting", "Settings", "SettingsError", "all_settings"]
 
 
 class SettingsError(ValueError):
@@ -109,6 +109,12 @@ def setting(
 
 
 _NOT_YET = "is not in this release yet"
+
+SUPERVISING = (
+    *("workers", "supervise", "pid_file", "stall_restart"),
+    *("limit_max_requests", "limit_max_age", "limit_max_rss"),
+)
+"""Settings that ask for a supervisor when they are not as they are by default."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -511,15 +517,7 @@ class Settings:
     @property
     def supervised(self) -> bool:
         """Whether a supervisor is to start the workers, rather than one worker be the process."""
-        return bool(
-            self.workers != 1
-            or self.supervise
-            or self.pid_file
-            or self.stall_restart
-            or self.limit_max_requests
-            or self.limit_max_age
-            or self.limit_max_rss
-        )
+        return any(getattr(self, name) != all_settings()[name].default for name in SUPERVISING)
 
 
 @functools.cache

@@ -21,8 +21,8 @@ class Share(Admission):
 
     All workers accept from the same sockets. Left alone, whoever wakes first takes most: so a
     worker that is ahead leaves a connection to the others for a moment (`COURTESY`). If those with
-    fewer have taken none meanwhile it takes one itself, and one more each time that they leave it again: if
-    the others are stuck it soon takes all there is.
+    fewer have taken none meanwhile it takes one itself, and one more each time that they leave it
+    again: if they are stuck it soon takes all there is.
     """
 
     def __init__(self, board: Board, number: int) -> None:

@@ -1,7 +1,7 @@
 """The supervisor: it owns the listening sockets and the worker processes, and never serves.
 
 It imports no application and has no event loop: a selector, signals, and this file's rules. Each
-place for a worker is a `_Slot`. A worker is replaced, for whatever reason, in one way: a successor
+place for a worker is a `Slot`. A worker is replaced, for whatever reason, in one way: a successor
 is started beside it, and once that is ready it takes the slot, and the old one drains.
 
     SIGTERM SIGINT    all drain; a second one aborts what still runs, a third kills
@@ -25,18 +25,18 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 import zonda
 from zonda import _build
 from zonda.server.board import Board, Cell
 from zonda.server.listeners import ListenError, Listeners, describe, open_listeners
 from zonda.server.logs import logger
+from zonda.server.members import FIRST_DELAY, NEVER, Member, Slot
 from zonda.server.pidfile import PidFile
 from zonda.server.processes import Child, start_child
 from zonda.server.settings import Settings
+from zonda.server.signals import Signals
 from zonda.server.stall import DUMP_SIGNAL, read_dump
 from zonda.server.systemd import Notifier
 from zonda.server.upgrade import HandedWorker, Handover, execute_anew, start_trial
@@ -45,10 +45,6 @@ __all__ = ["Supervisor", "cores"]
 
 _STEADY = 10.0
 """Seconds of service after which the end of a worker counts as the first in a row."""
-
-_FIRST_DELAY = 0.5
-_LONGEST_DELAY = 30.0
-"""Seconds before a worker is started again that keeps ending: twice as many each time."""
 
 _STOP_STARTING = 10.0
 """Seconds for a worker to stop that is not ready yet: it has nothing to finish."""
@@ -62,42 +58,7 @@ _DUMP_TIME = 0.5
 _LOOK = 1.0
 """Seconds between looks at the workers' beats, at most."""
 
-_NEVER = math.inf
-
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
-
-
-class _Slot:
-    """A place for one worker: who has it, and who is to have it next."""
-
-    def __init__(self) -> None:
-        self.member: _Member | None = None
-        self.successor: _Member | None = None
-        self.failures = 0
-        self.due = 0.0  # when a worker is to be started, if there is none
-
-
-class _Member:
-    """A worker process, as the supervisor sees it."""
-
-    def __init__(self, child: Child, slot: _Slot, cell: Cell, dump: int) -> None:
-        self.child = child
-        self.slot = slot
-        self.cell = cell
-        self.dump = dump  # the reading end of the pipe for its stacks
-        self.state = "starting"
-        self.since = time.monotonic()  # when it was started, then when it became ready
-        self.reason = ""  # why it never became ready
-        self.leaving = False
-        self.deadline = _NEVER  # when it is killed
-        self.retire = ""  # why it is to be replaced
-        self.retire_at = 0.0
-        self.stalled = False
-        self.dump_due = _NEVER
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid
 
 
 class Supervisor:
@@ -114,15 +75,15 @@ class Supervisor:
         self.settings = settings
         self._handover = handover
         self._trial = 0  # the process that tries whether a new program can start
-        self.slots: list[_Slot] = []
-        self._members: dict[int, _Member] = {}
+        self.slots: list[Slot] = []
+        self._members: dict[int, Member] = {}
         self._listeners = Listeners()
         self._board = Board.make() if handover is None else Board(handover.board)
         self._pid_file: PidFile | None = None
         self._notifier = Notifier(os.environ)
         self._selector = selectors.DefaultSelector()
-        self._signals, self._signals_in = socket.socketpair()  # their numbers, a byte each
-        self._roll: deque[tuple[_Slot, _Member]] = deque()
+        self._signals = Signals(_SIGNALS)
+        self._roll: deque[tuple[Slot, Member]] = deque()
         self._rolling = False
         self._announced = False
         self._ever_ready = False
@@ -130,7 +91,7 @@ class Supervisor:
         self._code = 0
         self._next_sign = 0.0
         stall = settings.timeout_worker_stall
-        self._look_every = min(_LOOK, stall / 4) if stall else _NEVER
+        self._look_every = min(_LOOK, stall / 4) if stall else NEVER
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
@@ -142,11 +103,12 @@ class Supervisor:
                 at_end.callback(self._pid_file.remove)
             self._listen()
             at_end.callback(self._listeners.close)
-            at_end.enter_context(self._signals_taken())
+            at_end.enter_context(self._signals)
+            self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
             at_end.callback(self._kill_all)
             count = self.settings.workers or cores()
             logger.info("%s supervising %d workers of %s", _banner(), count, self.target)
-            self.slots = [_Slot() for _ in range(count)]
+            self.slots = [Slot() for _ in range(count)]
             if self._handover is not None:
                 self._take_over(self._handover)
             while self._step():
@@ -208,17 +170,17 @@ class Supervisor:
                 if member.retire and not self._is_replacing():
                     due.append(member.retire_at)
         due += [slot.due for slot in self.slots if slot.member is None and not self._stops]
-        first = min(due, default=_NEVER)
-        return None if first == _NEVER else max(0.0, first - time.monotonic())
+        first = min(due, default=NEVER)
+        return None if first == NEVER else max(0.0, first - time.monotonic())
 
-    def _look_at(self, member: _Member, now: float) -> None:
+    def _look_at(self, member: Member, now: float) -> None:
         if now >= member.deadline:
             if member.state == "starting" and not member.leaving:
                 limit = self.settings.timeout_worker_start
                 member.reason = f"not ready within {limit:g} s (--timeout-worker-start)"
             else:
                 logger.warning("Worker %d does not end, and is killed", member.pid)
-            member.deadline = _NEVER
+            member.deadline = NEVER
             member.child.signal(signal.SIGKILL)
         if now >= member.dump_due:
             self._report_stall(member)
@@ -227,7 +189,7 @@ class Supervisor:
 
     # Starting and ending
 
-    def _start(self, slot: _Slot) -> _Member | None:
+    def _start(self, slot: Slot) -> Member | None:
         """Start a worker; None if the system has no room for one now."""
         number = self._board.take()
         ours, theirs = os.pipe()
@@ -244,7 +206,7 @@ class Supervisor:
         except OSError as error:
             self._board.give_back(number)
             os.close(ours)
-            slot.due = time.monotonic() + _delay(slot)
+            slot.due = time.monotonic() + slot.failed()
             logger.error("A worker cannot be started: %s; trying again", error.strerror)
             return None
         finally:
@@ -255,19 +217,19 @@ class Supervisor:
         logger.debug("Worker %d is starting", member.pid)
         return member
 
-    def _enlist(self, child: Child, slot: _Slot, cell: Cell, dump: int) -> _Member:
-        member = _Member(child, slot, cell, dump)
+    def _enlist(self, child: Child, slot: Slot, cell: Cell, dump: int) -> Member:
+        member = Member(child, slot, cell, dump)
         self._members[member.pid] = member
         self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear(member))
         return member
 
-    def _dismiss(self, member: _Member, *, abort: bool = False) -> None:
+    def _dismiss(self, member: Member, *, abort: bool = False) -> None:
         """Let a worker go: what it has in progress may end."""
         settings = self.settings
         now = time.monotonic()
         if not member.leaving:
             member.leaving = True
-            member.dump_due = _NEVER
+            member.dump_due = NEVER
             if member.state == "starting":
                 member.child.signal(signal.SIGTERM)
                 member.deadline = now + _STOP_STARTING
@@ -294,7 +256,7 @@ class Supervisor:
                 self._forget(member)
                 self._ended(member)
 
-    def _forget(self, member: _Member) -> None:
+    def _forget(self, member: Member) -> None:
         """Free what a worker had that has ended, after what it said last."""
         if member.child.control.fileno() in self._selector.get_map():
             self._hear(member)
@@ -304,16 +266,16 @@ class Supervisor:
         os.close(member.dump)
         self._board.give_back(member.cell.number)
 
-    def _ended(self, member: _Member) -> None:
+    def _ended(self, member: Member) -> None:
         """A worker has ended: someone has to take its place, unless it was told to go."""
         slot, now = member.slot, time.monotonic()
         if slot.successor is member:
             slot.successor = None
             if not member.leaving:
-                self._replacement_failed(slot, _how(member))
+                self._replacement_failed(slot, member.how_it_ended())
             return
         if slot.member is not member:
-            logger.debug("Worker %d has ended %s", member.pid, _how(member))
+            logger.debug("Worker %d has ended %s", member.pid, member.how_it_ended())
             return
         slot.member = None
         if self._stops:
@@ -329,19 +291,19 @@ class Supervisor:
         if slot.successor is not None:
             slot.member, slot.successor = slot.successor, None
         else:
-            delay = _delay(slot)
+            delay = slot.failed()
             slot.due = now + delay
         logger.error(
             "Worker %d ended %s; %s%s",
             member.pid,
-            _how(member),
+            member.how_it_ended(),
             f"another is started in {delay:g} s" if delay else "another takes its place",
             f" ({slot.failures} ends in a row)" if slot.failures > 1 else "",
         )
 
     # What workers say
 
-    def _hear(self, member: _Member) -> None:
+    def _hear(self, member: Member) -> None:
         messages, is_over = member.child.hear()
         for message in messages:
             if "state" in message:
@@ -353,12 +315,12 @@ class Supervisor:
         if is_over:
             self._selector.unregister(member.child.control)
 
-    def _entered(self, member: _Member, state: str) -> None:
+    def _entered(self, member: Member, state: str) -> None:
         slot = member.slot
         was, member.state = member.state, state
         if state == "ready" and was == "starting" and not member.leaving:
             member.since = time.monotonic()
-            member.deadline = _NEVER
+            member.deadline = NEVER
             self._ever_ready = True
             if slot.successor is member:
                 self._succeed(slot, member)
@@ -368,7 +330,7 @@ class Supervisor:
             slot.due = 0.0
             self._dismiss(member)
 
-    def _succeed(self, slot: _Slot, member: _Member) -> None:
+    def _succeed(self, slot: Slot, member: Member) -> None:
         """A replacement is ready: it has the slot from now on."""
         old, slot.member, slot.successor = slot.member, member, None
         slot.failures = 0
@@ -423,7 +385,7 @@ class Supervisor:
                     old.retire_at = slot.due
                 return
 
-    def _replacement_failed(self, slot: _Slot, how: str) -> None:
+    def _replacement_failed(self, slot: Slot, how: str) -> None:
         """A replacement has ended before it was ready: the old worker stays."""
         if self._rolling:
             self._rolling = False
@@ -435,7 +397,7 @@ class Supervisor:
             )
             self._notifier.ready(self._status())
         if slot.member is not None and slot.member.retire:
-            delay = _delay(slot) or _FIRST_DELAY
+            delay = slot.failed() or FIRST_DELAY
             slot.member.retire_at = time.monotonic() + delay
             logger.error(
                 "The replacement ended %s; the old worker stays, and the next try is in %g s",
@@ -444,7 +406,7 @@ class Supervisor:
             )
 
     def _add(self) -> None:
-        self.slots.append(_Slot())
+        self.slots.append(Slot())
         logger.info("One worker more: %d", len(self.slots))
 
     def _take(self) -> None:
@@ -459,7 +421,7 @@ class Supervisor:
 
     # Standing still
 
-    def _look_at_beat(self, member: _Member, now: float) -> None:
+    def _look_at_beat(self, member: Member, now: float) -> None:
         age = member.cell.seconds_since_beat()
         limit = self.settings.timeout_worker_stall
         if age is None:
@@ -469,12 +431,12 @@ class Supervisor:
             read_dump(member.dump)  # what is left of an earlier one
             member.child.signal(DUMP_SIGNAL)
             member.dump_due = now + _DUMP_TIME
-        elif age <= limit and member.stalled and member.dump_due == _NEVER:
+        elif age <= limit and member.stalled and member.dump_due == NEVER:
             member.stalled = False
             logger.warning("The event loop of worker %d goes on", member.pid)
 
-    def _report_stall(self, member: _Member) -> None:
-        member.dump_due = _NEVER
+    def _report_stall(self, member: Member) -> None:
+        member.dump_due = NEVER
         stacks = read_dump(member.dump)
         logger.error(
             "The event loop of worker %d stands still for %g s (--timeout-worker-stall). %s",
@@ -543,15 +505,11 @@ class Supervisor:
             return
         logger.info("Going on with the program on disk")
         self._notifier.reloading()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _numbers())
-        with contextlib.suppress(BlockingIOError):
-            # What has come, but not to its turn, is for the new program too.
-            for number in self._signals.recv(4096):
-                os.kill(os.getpid(), number)
+        self._signals.hold_back()
         try:
             execute_anew(self._to_hand_over())
         except OSError as error:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())
+            self._signals.let_in()
             logger.error("The program on disk cannot be executed: %s", error)
             self._notifier.ready(self._status())
 
@@ -572,7 +530,7 @@ class Supervisor:
                     state=each.state,
                     since=each.since,
                     leaving=each.leaving,
-                    deadline=None if each.deadline == _NEVER else each.deadline,
+                    deadline=None if each.deadline == NEVER else each.deadline,
                     slot=self.slots.index(each.slot) if each.slot.member is each else None,
                 )
                 for each in self._members.values()
@@ -587,14 +545,14 @@ class Supervisor:
         count = len(self.slots)
         for each in handover.workers:
             while each.slot is not None and each.slot >= len(self.slots):
-                self.slots.append(_Slot())
-            slot = _Slot() if each.slot is None else self.slots[each.slot]
+                self.slots.append(Slot())
+            slot = Slot() if each.slot is None else self.slots[each.slot]
             child = Child(each.pid, socket.socket(fileno=each.control))
             child.control.setblocking(False)
             self._board.take(each.cell)
             member = self._enlist(child, slot, self._board.cell(each.cell), each.dump)
             member.state, member.since, member.leaving = each.state, each.since, each.leaving
-            member.deadline = _NEVER if each.deadline is None else each.deadline
+            member.deadline = NEVER if each.deadline is None else each.deadline
             if each.slot is not None:
                 slot.member = member
             elif not each.leaving:
@@ -604,49 +562,21 @@ class Supervisor:
         self._ever_ready = self._announced = True
         self._restart()
 
-    # Signals
+    def _hear_signals(self) -> None:
+        for number in self._signals.read():
+            self._signalled(number)
 
-    @contextlib.contextmanager
-    def _signals_taken(self) -> Generator[None]:
-        """Turn signals into readable bytes, so that each is handled in its turn."""
-        actions: dict[int, Callable[[], Any]] = {
-            signal.SIGTERM: self._stop,
-            signal.SIGINT: self._stop,
+    def _signalled(self, number: int) -> None:
+        actions: dict[int, Callable[[], None]] = {
             signal.SIGHUP: self._restart,
             signal.SIGUSR2: self._try_program,
             signal.SIGTTIN: self._add,
             signal.SIGTTOU: self._take,
         }
-        ours, theirs = self._signals, self._signals_in
-        ours.setblocking(False)
-        theirs.setblocking(False)
-
-        def handle() -> None:
-            for number in ours.recv(4096):
-                action = actions.get(number)
-                if action is not None and (not self._stops or action == self._stop):
-                    action()
-
-        self._selector.register(ours, selectors.EVENT_READ, handle)
-        wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        before = {number: signal.signal(number, _heard_by_its_byte) for number in _numbers()}
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _numbers())  # blocked while a program began
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-            ours.close()
-            theirs.close()
-
-
-def _numbers() -> list[int]:
-    return [getattr(signal, name) for name in _SIGNALS]
-
-
-def _heard_by_its_byte(number: int, frame: FrameType | None) -> None:
-    """A signal that has a handler of Python's is written to the wake-up descriptor."""
+        if number in {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        elif number in actions and not self._stops:
+            actions[number]()
 
 
 def cores() -> int:
@@ -657,30 +587,6 @@ def cores() -> int:
         quota, period = file.read().split()
         count = min(count, max(1, math.ceil(int(quota) / int(period))))
     return count
-
-
-def _delay(slot: _Slot) -> float:
-    """Seconds to wait before the next start in a slot, which has failed once more."""
-    slot.failures += 1
-    if slot.failures == 1:
-        return 0.0
-    return min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(slot.failures - 2, 16))
-
-
-def _how(member: _Member) -> str:
-    """How a worker ended, for a log line."""
-    code = member.child.code or 0
-    if member.reason:
-        return f"with code {code}: {member.reason}" if code >= 0 else f"killed: {member.reason}"
-    if code >= 0:
-        return f"with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if -code == signal.SIGKILL:
-        return f"by {name} (if nobody sent it, the system was out of memory)"
-    return f"by {name}"
 
 
 def _banner() -> str:
