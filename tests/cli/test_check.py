@@ -22,10 +22,12 @@ def project(tmp_path: Path) -> Path:
 
 
 def lines_of(output: str) -> dict[str, list[str]]:
-    return {
-        words[0]: words[1:]
-        for line in output.splitlines()
-        if line.startswith("  ") and (words := re.split(r"\s{2,}", line.strip()))
+    shown = {
+        name: [value, origin]
+        for name, value, origin in re.findall(r"^([a-z-]+) = (.*)  # (.*)$", output, re.MULTILINE)
+    }
+    return shown | {
+        name: [] for name in re.findall(r"^# ([a-z-]+) is not set$", output, re.MULTILINE)
     }
 
 
@@ -37,13 +39,27 @@ def test_it_shows_each_value_and_where_it_comes_from(project: Path) -> None:
     assert code == 0
     shown = lines_of(output)
     assert set(shown) == {"target", *(setting.flag[2:] for setting in all_settings().values())}
-    assert shown["target"] == ["shop:app", "zonda.toml, line 1"]
-    assert shown["limit-request-body"] == ["2MiB", "zonda.toml, line 2"]
+    assert shown["target"] == ['"shop:app"', "zonda.toml, line 1"]
+    assert shown["limit-request-body"] == ['"2MiB"', "zonda.toml, line 2"]
     assert shown["port"] == ["0", "--port"]
     assert shown["backlog"] == ["5", "ZONDA_BACKLOG"]
-    assert shown["header"] == ["['X-A: b']", "--header"]
-    assert shown["host"] == ["127.0.0.1", "default"]
+    assert shown["header"] == ['["X-A: b"]', "--header"]
+    assert shown["host"] == ['"127.0.0.1"', "default"]
+    assert shown["uds"] == []
     assert output.endswith("shop:app can be served with these settings.\n")
+
+
+def test_what_it_shows_is_a_file_that_gives_the_same(project: Path) -> None:
+    arguments = ("--uds-permissions", "600", "--timeout-head", "2.5", "--header", 'X-A: "b"')
+    code, output = finish("check", "shop:app", *arguments, cwd=project)
+    assert code == 0
+    (project / "zonda.toml").write_text(output)
+    code, again = finish("check", cwd=project)
+    assert code == 0
+    first, second = lines_of(output), lines_of(again)
+    assert {name: row[:1] for name, row in first.items()} == {
+        name: row[:1] for name, row in second.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -114,3 +114,17 @@ def test_a_stop_right_after_it_ends_all(project: Path) -> None:
         assert command.wait() == 0
         until(lambda: not any(is_alive(pid) for pid in workers), "the end of all workers")
         assert not os.path.exists(f"/proc/{command.supervisor}")  # noqa: PTH110
+
+
+def test_a_trial_that_hangs_is_ended(project: Path) -> None:
+    with supervised(project, "--timeout-worker-start", "3") as command:
+        workers = command.workers()
+        code = APP.replace('if Path("broken").exists():', "time.sleep(60)\nif False:")
+        (project / "shop.py").write_text(code)
+        command.signal(signal.SIGUSR2)
+        command.read_until("Trying the program on disk")
+        command.signal(signal.SIGUSR2)
+        command.read_until("Another program is being tried already")
+        command.read_until("The program on disk cannot serve (code -9")
+        assert command.settled(2) == workers
+        command.end()

@@ -1,5 +1,6 @@
 """`zonda check`: are the settings sound, is the application there, and what comes from where."""
 
+import json
 from typing import cast
 
 import click
@@ -8,6 +9,7 @@ from zonda.cli.options import CONFIG, TARGET, SettingsCommand, gathered_from, ta
 from zonda.cli.uvicorn import foreign_options
 from zonda.server.settings import Setting, all_settings
 from zonda.server.sources import Gathered
+from zonda.server.values import Mode
 
 __all__ = ["check"]
 
@@ -33,37 +35,41 @@ def _check(ctx: click.Context, /, **_: object) -> None:
 
     code = check_program(target, gathered.settings)
     if code == 0:
-        click.echo(f"\n{target} can be served with these settings.")
+        click.echo(f"\n# {target} can be served with these settings.")
     ctx.exit(code)
 
 
 def _show(gathered: Gathered) -> None:
-    groups: dict[str, list[tuple[str, str, str]]] = {}
-    groups["Application"] = [("target", gathered.target or "", gathered.origins["target"])]
+    """Each value with its origin, as lines that could stand in a file."""
+    click.echo("# Application")
+    click.echo(_line("target", json.dumps(gathered.target or ""), gathered.origins["target"]))
+    group = "Application"
     for name, setting in all_settings().items():
+        if setting.group != group:
+            group = setting.group
+            click.echo(f"\n# {group}")
         value = _text(setting, getattr(gathered.settings, name))
-        groups.setdefault(setting.group, []).append(
-            (setting.flag[2:], value, gathered.origins[name])
-        )
-    rows = [row for group in groups.values() for row in group]
-    first = max(len(row[0]) for row in rows)
-    second = min(max(len(row[1]) for row in rows), 40)
-    for group, members in groups.items():
-        click.echo(group)
-        for name, value, origin in members:
-            click.echo(f"  {name:<{first}}  {value:<{second}}  {origin}")
+        click.echo(_line(setting.flag[2:], value, gathered.origins[name]))
 
 
-def _text(setting: Setting, value: object) -> str:
+def _line(name: str, value: str | None, origin: str) -> str:
+    return f"# {name} is not set" if value is None else f"{name} = {value}  # {origin}"
+
+
+def _text(setting: Setting, value: object) -> str | None:
+    """The value as TOML has it; None if there is none."""
     if value is None:
-        return "-"
-    if setting.secret:
-        return "(hidden)"
-    if isinstance(value, dict):
-        return "(a table)"
+        return None
+    if setting.secret or isinstance(value, dict):
+        return '"…"'
     if isinstance(value, tuple):
-        return repr(list(cast("tuple[str, ...]", value))) if value else "-"
-    return setting.kind.write(value) or "-"
+        return json.dumps(list(cast("tuple[str, ...]", value)), ensure_ascii=False)
+    text = setting.kind.write(value)
+    if isinstance(setting.kind, Mode):
+        return f"0o{text}"
+    if isinstance(value, bool) or (isinstance(value, int | float) and text[-1].isdigit()):
+        return text
+    return json.dumps(text, ensure_ascii=False)
 
 
 check = SettingsCommand(

@@ -7,9 +7,12 @@ import time
 from zonda.server.board import Cell
 from zonda.server.processes import Child
 
-__all__ = ["FIRST_DELAY", "NEVER", "Member", "Slot"]
+__all__ = ["FIRST_DELAY", "NEVER", "STATES", "Member", "Slot"]
 
 NEVER = math.inf
+
+STATES = ("starting", "ready", "draining", "gone")
+"""Those of `worker.WorkerState`, which would bring an event loop with it."""
 
 FIRST_DELAY = 0.5
 _LONGEST_DELAY = 30.0

@@ -32,7 +32,7 @@ from zonda import _build
 from zonda.server.board import Board, Cell
 from zonda.server.listeners import ListenError, Listeners, describe, open_listeners
 from zonda.server.logs import logger
-from zonda.server.members import FIRST_DELAY, NEVER, Member, Slot
+from zonda.server.members import FIRST_DELAY, NEVER, STATES, Member, Slot
 from zonda.server.pidfile import PidFile
 from zonda.server.processes import Child, start_child
 from zonda.server.settings import Settings
@@ -55,6 +55,9 @@ _MARGIN = 10.0
 _DUMP_TIME = 0.5
 """Seconds for a worker to write its stacks."""
 
+_AFTER_A_FAULT = 0.5
+"""Seconds to wait after a fault of ours, which may repeat itself."""
+
 _LOOK = 1.0
 """Seconds between looks at the workers' beats, at most."""
 
@@ -75,6 +78,7 @@ class Supervisor:
         self.settings = settings
         self._handover = handover
         self._trial = 0  # the process that tries whether a new program can start
+        self._trial_deadline = NEVER
         self.slots: list[Slot] = []
         self._members: dict[int, Member] = {}
         self._listeners = Listeners()
@@ -111,9 +115,8 @@ class Supervisor:
             self.slots = [Slot() for _ in range(count)]
             if self._handover is not None:
                 self._take_over(self._handover)
-            while self._step():
-                for key, _ in self._selector.select(self._until_next()):
-                    key.data()
+            while self._turn():
+                pass
         logger.info("Stopped")
         return self._code
 
@@ -143,12 +146,26 @@ class Supervisor:
 
     # Each turn
 
+    def _turn(self) -> bool:
+        """Do what is due, then what comes. A fault of ours may cost a turn, not the workers."""
+        try:
+            if not self._step():
+                return False
+            for key, _ in self._selector.select(self._until_next()):
+                key.data()
+        except Exception:
+            logger.exception("The supervisor has failed at something, and goes on")
+            time.sleep(_AFTER_A_FAULT)
+        return True
+
     def _step(self) -> bool:
         """Do what is due now. False when there is nothing left to do, ever."""
         self._reap()
         now = time.monotonic()
         for member in list(self._members.values()):
             self._look_at(member, now)
+        if now >= self._trial_deadline:
+            self._end_trial()
         if not self._stops:
             for slot in self.slots:
                 if slot.member is None and slot.successor is None and slot.due <= now:
@@ -162,7 +179,8 @@ class Supervisor:
 
     def _until_next(self) -> float | None:
         """Seconds until something is due; None if only an event can make it so."""
-        due = [self._next_sign] if self._notifier.watchdog is not None else []
+        due = [self._trial_deadline]
+        due += [self._next_sign] if self._notifier.watchdog is not None else []
         for member in self._members.values():
             due += [member.deadline, member.dump_due]
             if member.state == "ready" and not member.leaving:
@@ -192,9 +210,10 @@ class Supervisor:
     def _start(self, slot: Slot) -> Member | None:
         """Start a worker; None if the system has no room for one now."""
         number = self._board.take()
-        ours, theirs = os.pipe()
-        os.set_blocking(ours, False)
+        ours = theirs = -1
         try:
+            ours, theirs = os.pipe()
+            os.set_blocking(ours, False)
             child = start_child(
                 self.target,
                 self.settings,
@@ -205,12 +224,14 @@ class Supervisor:
             )
         except OSError as error:
             self._board.give_back(number)
-            os.close(ours)
+            if ours >= 0:
+                os.close(ours)
             slot.due = time.monotonic() + slot.failed()
             logger.error("A worker cannot be started: %s; trying again", error.strerror)
             return None
         finally:
-            os.close(theirs)
+            if theirs >= 0:
+                os.close(theirs)
         member = self._enlist(child, slot, self._board.cell(number), ours)
         if self.settings.timeout_worker_start:
             member.deadline = member.since + self.settings.timeout_worker_start
@@ -306,7 +327,7 @@ class Supervisor:
     def _hear(self, member: Member) -> None:
         messages, is_over = member.child.hear()
         for message in messages:
-            if "state" in message:
+            if message.get("state") in STATES:
                 self._entered(member, message["state"])
             elif "failed" in message:
                 member.reason = str(message["failed"])
@@ -415,7 +436,9 @@ class Supervisor:
             return
         slot = self.slots.pop()
         logger.info("One worker less: %d", len(self.slots))
-        for member in (slot.successor, slot.member):
+        leaving = (slot.successor, slot.member)
+        slot.successor = slot.member = None
+        for member in leaving:
             if member is not None:
                 self._dismiss(member)
 
@@ -473,6 +496,7 @@ class Supervisor:
             self._notifier.stopping()
             self._listeners.close()
             self._roll.clear()
+            self._end_trial()
             for member in self._members.values():
                 self._dismiss(member)
         elif self._stops == 2:
@@ -494,10 +518,23 @@ class Supervisor:
             logger.warning("Another program is being tried already")
             return
         logger.info("Trying the program on disk, to go on with it")
-        self._trial = start_trial()
+        try:
+            self._trial = start_trial()
+        except OSError as error:
+            logger.error("It cannot be tried: %s", error)
+            return
+        if self.settings.timeout_worker_start:
+            self._trial_deadline = time.monotonic() + self.settings.timeout_worker_start
+
+    def _end_trial(self) -> None:
+        self._trial_deadline = NEVER
+        if self._trial:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._trial, signal.SIGKILL)
 
     def _tried(self, code: int) -> None:
         self._trial = 0
+        self._trial_deadline = NEVER
         if self._stops:
             return
         if code:

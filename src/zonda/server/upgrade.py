@@ -69,9 +69,12 @@ class Handover:
         number = os.environ.pop(HANDOVER, "")
         if not number.isdecimal():
             return None
-        with os.fdopen(int(number)) as file:
-            file.seek(0)
-            given: dict[str, Any] = json.load(file)
+        try:
+            with os.fdopen(int(number)) as file:
+                file.seek(0)
+                given: dict[str, Any] = json.load(file)
+        except (OSError, ValueError):
+            return None  # the variable was meant for another process
         if given.pop("format") != _FORMAT or given.pop("process") != os.getpid():
             return None
         given["workers"] = [HandedWorker(**each) for each in given["workers"]]
