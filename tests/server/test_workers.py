@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tests.server.workers import (
     Load,
     Supervised,
     ask,
+    children,
     connections,
     descriptors,
     is_alive,
@@ -379,6 +381,30 @@ def test_when_the_supervisor_is_killed_the_workers_drain(project: Path) -> None:
         until(lambda: not any(is_alive(pid) for pid in workers), "the end of all workers")
 
 
+def test_what_a_worker_babbles_does_not_disturb_the_supervisor(project: Path) -> None:
+    with supervised(project, "--workers", "2", "--loop", "asyncio") as command:
+        workers = command.workers()
+        for _ in range(20):
+            assert int(ask(command.port, "/babble")) in workers
+        command.signal(signal.SIGHUP)
+        command.read_until("All workers are replaced")
+        assert "The supervisor has failed" not in command.end()
+
+
+def test_a_system_without_room_for_a_worker_is_asked_again(project: Path) -> None:
+    with supervised(project, "--workers", "2") as command:
+        first, second = command.workers()
+        most = resource.prlimit(command.supervisor, resource.RLIMIT_NOFILE)
+        resource.prlimit(command.supervisor, resource.RLIMIT_NOFILE, (3, most[1]))
+        os.kill(first, signal.SIGKILL)
+        command.read_until("A worker cannot be started: Too many open files; trying again")
+        assert ask(command.port) == str(second)
+        resource.prlimit(command.supervisor, resource.RLIMIT_NOFILE, most)
+        command.read_until("Worker ready")
+        assert second in command.settled(2)
+        command.end()
+
+
 def test_nothing_is_left_of_workers_that_are_gone(project: Path) -> None:
     with supervised(project, "--workers", "2") as command:
         before = descriptors(command.supervisor)
@@ -407,6 +433,25 @@ def test_children_that_are_not_its_own_are_reaped_too(project: Path) -> None:
         until(lambda: len(command.workers()) == 2, "the end of the stranger")
         assert all(is_alive(pid) for pid in workers if pid in command.workers())
         command.end()
+
+
+def test_as_process_1_it_reaps_orphans_and_ends_when_told(project: Path) -> None:
+    prefix = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no process namespaces here")
+    command = Supervised(project, "--workers", "2")
+    command.command = [*prefix, *command.command]
+    with command:
+        command.begin()
+        assert "[1] INFO     Listening" in command.output
+        (first,) = command.workers()  # of unshare: the process that is number 1 in there
+        assert len(children(first)) == 2
+        ask(command.port, "/orphan")
+        until(lambda: len(children(first)) == 3, "the orphan")
+        (project / "go").touch()
+        until(lambda: len(children(first)) == 2, "its end")
+        os.kill(first, signal.SIGTERM)
+        assert command.wait() == 0
 
 
 # Replacing

@@ -16,7 +16,7 @@ from typing import Self
 from tests.cli.command import PATIENCE, ZondaCommand
 
 APP = """
-import asyncio, os, signal, sys, time
+import asyncio, os, signal, socket, sys, time
 from pathlib import Path
 from typing import Self
 
@@ -50,6 +50,23 @@ async def app(scope, receive, send):
             file.write(f"{os.getpid()}\\n")
         while not Path("go").exists():
             await asyncio.sleep(0.01)
+    elif path == "/orphan":
+        child = os.fork()
+        if not child:
+            if os.fork():
+                os._exit(0)
+            while not Path("go").exists():
+                time.sleep(0.01)
+            os._exit(0)
+        os.waitpid(child, 0)
+    elif path == "/babble":
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    if found.family == socket.AF_UNIX:
+                        found.send(b'nonsense\\n[1]\\n{"state": [5]}\\n{"state": "gone?"}\\n')
+            except OSError:
+                pass
     elif path == "/eat":
         app.eaten = b"x" * int(query)
     elif path == "/environment":
@@ -113,6 +130,7 @@ class Supervised(ZondaCommand):
         """Stop it as an operator does; everything that it has written."""
         self.signal(signal.SIGTERM)
         assert self.wait() == 0
+        assert "ResourceWarning" not in self.output
         return self.output
 
 

@@ -188,6 +188,8 @@ class Supervisor:
                 if member.retire and not self._is_replacing():
                     due.append(member.retire_at)
         due += [slot.due for slot in self.slots if slot.member is None and not self._stops]
+        if self._roll and not self._is_replacing():
+            due.append(time.monotonic() + _LOOK)  # the last one could not be started
         first = min(due, default=NEVER)
         return None if first == NEVER else max(0.0, first - time.monotonic())
 
