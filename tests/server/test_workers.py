@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -124,6 +125,28 @@ async def an_application(scope: object, receive: object, send: object) -> None:
 def test_a_server_made_in_python_supervises_an_application_that_has_a_name() -> None:
     with pytest.raises(SettingsError, match="given by name"):
         Server(an_application, Settings(workers=2)).run()
+
+
+def test_a_server_made_in_python_has_workers_like_the_command(project: Path) -> None:
+    program = """
+from zonda import Server, Settings
+if __name__ == "__main__":
+    Server("shop:app", Settings(workers=2, port=0, log_config={log_config})).run()
+"""
+    (project / "serve.py").write_text(program.replace("{log_config}", "None"))
+    command = Supervised(project)
+    command.command = [sys.executable, "serve.py"]
+    with command:
+        command.begin()
+        assert ask(command.port) in {str(pid) for pid in command.workers()}
+        assert f"[{command.supervisor}] INFO" in command.end()
+    (project / "fails").touch()
+    with command:
+        assert command.wait() == 3
+    (project / "serve.py").write_text(program.replace("{log_config}", '{"version": 1, "a": b""}'))
+    with command:
+        assert command.wait() == 1
+        assert "log_config: it holds what cannot be handed to another process" in command.output
 
 
 @pytest.mark.parametrize("given", [{"workers": 2}, {"limit_max_requests": 5}, {"pid_file": "p"}])
@@ -591,6 +614,20 @@ def test_a_worker_that_stands_still_for_a_while_goes_on(project: Path) -> None:
         assert client.receive() == str(command.workers()[0])
         client.close()
         command.end()
+
+
+def test_a_machine_that_was_suspended_is_no_worker_that_stands_still(project: Path) -> None:
+    with supervised(project, "--supervise", "--timeout-worker-stall", "1") as command:
+        processes = (command.supervisor, *command.workers())
+        ask(command.port)
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        until_later = time.monotonic() + 1.5
+        until(lambda: time.monotonic() > until_later, "a while")
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+        ask(command.port)
+        assert "stands still" not in command.end()
 
 
 # The end

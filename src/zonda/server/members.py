@@ -51,6 +51,8 @@ class Member:
         self.deadline = NEVER  # when it is killed
         self.retire = ""  # why it is to be replaced
         self.retire_at = 0.0
+        self.looked = 0.0  # when it was last seen whether its event loop turns
+        self.trusted_until = 0.0  # it has had no chance to show that it turns
         self.stalled = False
         self.dump_due = NEVER
 

@@ -25,7 +25,7 @@ from typing import Any, cast
 
 from zonda.server.settings import Settings, SettingsError, all_settings
 
-__all__ = ["Child", "environment_for_children", "follow_directory", "start_child"]
+__all__ = ["Child", "check_settings", "environment_for_children", "follow_directory", "start_child"]
 
 _LOOK = 0.01  # seconds between looks whether a child has ended
 _MOST_HEARD = 65_536  # bytes of a line from a child
@@ -151,6 +151,11 @@ def start_child(  # noqa: PLR0913, PLR0917 (a process takes as much)
         ours.sendall(b"%08x" % len(plan) + plan)
     ours.setblocking(False)
     return Child(pid, ours)
+
+
+def check_settings(target: str, settings: Settings) -> None:
+    """Raise `SettingsError` if the settings could not be handed to a child."""
+    _plan(target, settings, (), "", {})
 
 
 def environment_for_children() -> dict[str, str]:

@@ -151,8 +151,11 @@ class Server:
         logger.info("Stopped")
 
     def run(self) -> None:
-        """Serve in an event loop of its own until told to stop."""
-        logs.configure(self.settings)
+        """Serve in an event loop of its own, or have workers serve, until told to stop.
+
+        If no worker can start it ends the program, with the exit code of `zonda run`.
+        """
+        logs.configure(self.settings, pid=self.settings.supervised and not self.settings.reload)
         if self.settings.reload or self.settings.supervised:
             if not isinstance(self._app, str):
                 raise SettingsError(
@@ -165,7 +168,9 @@ class Server:
                 # Not before: it needs a system that has processes of this kind.
                 from zonda.server.supervisor import Supervisor  # noqa: PLC0415
 
-                Supervisor(self._app, self.settings).run()
+                code = Supervisor(self._app, self.settings).run()
+                if code:
+                    sys.exit(code)  # the workers have said why
             return
         with asyncio.Runner(loop_factory=loop_factory(self.settings)) as runner:
             runner.run(self.serve())

@@ -34,7 +34,7 @@ from zonda.server.listeners import ListenError, Listeners, describe, open_listen
 from zonda.server.logs import logger
 from zonda.server.members import FIRST_DELAY, NEVER, STATES, Member, Slot
 from zonda.server.pidfile import PidFile
-from zonda.server.processes import Child, start_child
+from zonda.server.processes import Child, check_settings, start_child
 from zonda.server.settings import Settings
 from zonda.server.signals import Signals
 from zonda.server.stall import DUMP_SIGNAL, read_dump
@@ -99,6 +99,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
+        check_settings(self.target, self.settings)
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._selector.close)
             at_end.callback(self._board.close)
@@ -449,7 +450,11 @@ class Supervisor:
     def _look_at_beat(self, member: Member, now: float) -> None:
         age = member.cell.seconds_since_beat()
         limit = self.settings.timeout_worker_stall
-        if age is None:
+        looked, member.looked = member.looked, now
+        if now - looked > limit / 2:
+            # This process stood still too, and so did all: a machine that was suspended, say.
+            member.trusted_until = now + limit
+        if age is None or now < member.trusted_until:
             return
         if age > limit and not member.stalled:
             member.stalled = True
