@@ -219,6 +219,14 @@ def test_an_address_replaces_those_of_other_kinds_further_down(project: Path) ->
     assert len(gathered({"ZONDA_UDS": "b.sock"}).settings.addresses) == 3
 
 
+def test_the_number_of_workers_can_be_what_a_platform_says() -> None:
+    found = gathered({"WEB_CONCURRENCY": "3"})
+    assert (found.settings.workers, found.origins["workers"]) == (3, "WEB_CONCURRENCY")
+    assert gathered({"WEB_CONCURRENCY": "3", "ZONDA_WORKERS": "2"}).settings.workers == 2
+    assert gathered({"WEB_CONCURRENCY": ""}).settings.workers == 1
+    assert refusal({"WEB_CONCURRENCY": "many"}).startswith("WEB_CONCURRENCY='many'")
+
+
 def test_making_settings_reads_neither_environment_nor_files(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

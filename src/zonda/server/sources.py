@@ -1,7 +1,8 @@
 """Where settings come from: flags, environment, a file, defaults; and which of them each came from.
 
     flags        what the command line gives
-    environment  ZONDA_PORT, ZONDA_LIMIT_REQUEST_BODY, … and ZONDA_TARGET
+    environment  ZONDA_PORT, ZONDA_LIMIT_REQUEST_BODY, … and ZONDA_TARGET; for the number of workers
+                 also WEB_CONCURRENCY, which platforms set
     file         zonda.toml, or [tool.zonda] in pyproject.toml: the first there is in the working
                  directory, then in --app-dir; or the one that --config or ZONDA_CONFIG names
     defaults     those of `Settings`
@@ -36,6 +37,7 @@ DEFAULT = "default"
 _PREFIX = "ZONDA_"
 _CONFIG_VARIABLE = "ZONDA_CONFIG"
 _TARGET_VARIABLE = "ZONDA_TARGET"
+_WORKERS_VARIABLE = "WEB_CONCURRENCY"
 # Variables of ours that are no settings: they are about building and testing.
 _NOT_SETTINGS = frozenset(
     {
@@ -169,6 +171,10 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[_Source, list[str]]:
             )
         else:
             found[setting.name] = _Given(_read(setting, text, variable), variable)
+    concurrency = environ.get(_WORKERS_VARIABLE, "")
+    if "workers" not in found and concurrency.strip():
+        workers = _read(all_settings()["workers"], concurrency, _WORKERS_VARIABLE)
+        found["workers"] = _Given(workers, _WORKERS_VARIABLE)
     return found, warnings
 
 
