@@ -62,8 +62,8 @@ async def app(scope, receive, send):
     elif path == "/babble":
         for name in os.listdir("/proc/self/fd"):
             try:
-                with socket.socket(fileno=os.dup(int(name))) as found:
-                    if found.family == socket.AF_UNIX:
+                with socket.fromfd(int(name), socket.AF_UNIX, socket.SOCK_STREAM) as found:
+                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_UNIX:
                         found.send(b'nonsense\\n[1]\\n{"state": [5]}\\n{"state": "gone?"}\\n')
             except OSError:
                 pass

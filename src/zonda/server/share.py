@@ -7,7 +7,7 @@ from zonda.server.reactor.interface import Admission
 
 __all__ = ["Share"]
 
-_SLACK = 4
+_SLACK = 1
 """Connections that a worker may have more than the one with the fewest …"""
 
 _SLACK_PART = 8
