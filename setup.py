@@ -31,7 +31,8 @@ SOURCE = Path("src")
 
 DIRECTIVES = {
     "language_level": 3,
-    "binding": True,
+    # Methods are builtins, which the interpreter calls without making a bound method first.
+    "binding": False,
     "embedsignature": False,
     # C types come from the .pxd; annotations are for type checkers, and mean what they do to them.
     "annotation_typing": False,

@@ -1,7 +1,9 @@
 """A strict little HTTP/1.1 client: what servers answer before they are measured is read by it."""
 
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -21,8 +23,21 @@ class Answer:
     body: bytes
 
 
-def read_answer(source: BinaryIO) -> Answer:
-    """One HTTP/1.1 answer, by Content-Length or chunked."""
+@contextmanager
+def connected(
+    port: int, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    """A connection, and what comes on it."""
+    with ExitStack() as stack:
+        client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT))
+        if tls is not None:
+            client = tls.wrap_socket(client, server_hostname="127.0.0.1")
+            stack.enter_context(client)
+        yield client, stack.enter_context(client.makefile("rb"))
+
+
+def read_head(source: BinaryIO) -> tuple[int, dict[str, str]]:
+    """The status of an answer and its fields."""
     line = source.readline(8192)
     if not line.startswith(b"HTTP/1.1 ") or not line.endswith(b"\r\n"):
         raise AnswerError(f"not a status line: {line!r}")
@@ -30,6 +45,12 @@ def read_answer(source: BinaryIO) -> Answer:
     while (field := source.readline(8192)) not in (b"\r\n", b""):
         name, _, value = field.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
+    return int(line.split()[1]), headers
+
+
+def read_answer(source: BinaryIO) -> Answer:
+    """One HTTP/1.1 answer, by Content-Length or chunked."""
+    status, headers = read_head(source)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         parts = []
         while size := int(source.readline(64), 16):
@@ -41,16 +62,20 @@ def read_answer(source: BinaryIO) -> Answer:
         body = source.read(int(headers["content-length"]))
     else:
         raise AnswerError("an answer has neither Content-Length nor Transfer-Encoding: chunked")
-    return Answer(int(line.split()[1]), headers, body)
+    return Answer(status, headers, body)
 
 
-def fetch(port: int, request: bytes, *, pipelined: int = 1, times: int = 1) -> list[Answer]:
+def fetch(
+    port: int,
+    request: bytes,
+    *,
+    pipelined: int = 1,
+    times: int = 1,
+    tls: ssl.SSLContext | None = None,
+) -> list[Answer]:
     """Sends `pipelined` requests at once and reads their answers, `times` on one connection."""
     answers = []
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as client,
-        client.makefile("rb") as source,
-    ):
+    with connected(port, tls) as (client, source):
         for _ in range(times):
             client.sendall(request * pipelined)
             answers += [read_answer(source) for _ in range(pipelined)]

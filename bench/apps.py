@@ -115,3 +115,22 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [*TEXT, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def echo_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Accepts a WebSocket and sends each of its messages back as it came, text or binary."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if scope["type"] == "http":
+        # The harness asks once, to know that the workers are there.
+        await hello(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        text = event.get("text")
+        if text is None:
+            await send({"type": "websocket.send", "bytes": event["bytes"]})
+        else:
+            await send({"type": "websocket.send", "text": text})

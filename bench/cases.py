@@ -3,11 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Over: TypeAlias = Literal["http", "https", "ws"]
+"""What a case speaks, by the scheme of its URL."""
 
 SMALL = 64
 """Connections of a case whose messages are small."""
 LARGE = 8
-"""Connections of a case that moves a megabyte or more: more would only measure the caches."""
+"""Connections of a case of large messages: more would only measure the caches."""
+WEBSOCKETS = 50
+"""Connections of a case of small WebSocket messages."""
 
 MEBIBYTE = bytes(range(256)) * 4096
 HELLO = b"Hello, World!"
@@ -23,13 +29,17 @@ class Case:
     app: str
     """The callable in bench/apps.py."""
     request: bytes
+    """As it stands on the wire; of a WebSocket, the message, which the load puts into a frame."""
     answer: bytes
-    """The body of the answer, exactly."""
+    """The body of the answer, or the message that comes back, exactly."""
+    over: Over = "http"
+    text: bool = False
+    """Whether a WebSocket message is text, which a server must find to be UTF-8."""
     connections: int = SMALL
     pipelined: int = 1
     """Requests sent at once on a connection, before any answer."""
     bounds: Mapping[str, float] = field(default_factory=dict)
-    """Zonda's CPU time a request as a share of that server's: the most allowed."""
+    """Zonda's CPU time a request or message as a share of that server's: the most allowed."""
     floor: bool = False
     """Whether bench/floor.c, which answers every request the same, can serve the case."""
 
@@ -72,6 +82,9 @@ def json_of(size: int) -> bytes:
 
 GET = request("GET", HOST)
 JSON = json_of(1024)
+CHAT = b'{"room": 4711, "user": "zonda", "text": "Warm, dry wind today."}'
+OCTETS = bytes(range(256))
+SMALL_MESSAGE_BOUNDS = {"uvicorn": 0.36, "granian": 0.33, "peregrine": 0.9}
 
 CASES = (
     Case(
@@ -137,21 +150,88 @@ CASES = (
         connections=LARGE,
         bounds={"uvicorn": 0.3, "granian": 0.8, "peregrine": 0.95},
     ),
+    Case(
+        "https",
+        "HTTPS GET, 13 bytes",
+        "hello",
+        GET,
+        HELLO,
+        over="https",
+        bounds={"uvicorn": 0.3, "granian": 0.75, "peregrine": 1.1},
+    ),
+    Case(
+        "ws",
+        "WebSocket echo, 64 bytes of text",
+        "echo_websocket",
+        CHAT,
+        CHAT,
+        over="ws",
+        text=True,
+        connections=WEBSOCKETS,
+        bounds=SMALL_MESSAGE_BOUNDS,
+    ),
+    Case(
+        "ws-binary",
+        "WebSocket echo, 64 bytes, binary",
+        "echo_websocket",
+        OCTETS[-64:],
+        OCTETS[-64:],
+        over="ws",
+        connections=WEBSOCKETS,
+        bounds=SMALL_MESSAGE_BOUNDS,
+    ),
+    Case(
+        "ws-large",
+        "WebSocket echo, 64 KiB, binary",
+        "echo_websocket",
+        OCTETS * 256,
+        OCTETS * 256,
+        over="ws",
+        connections=LARGE,
+        bounds={"uvicorn": 0.8, "granian": 0.8, "peregrine": 1.0},
+    ),
 )
 
 ASYNCIO_ALLOWANCE = 1.15
 """On asyncio's own loop Zonda may cost this much more than on uvloop; peers keep uvloop."""
 P99_BOUND = 1.0
 """Zonda's 99th percentile as a share of the best peer's."""
-IDLE_MEMORY_BOUND = 4096
-"""Bytes of resident memory an idle keep-alive connection."""
+TRICKLERS = 2_000
+"""Connections of the slow-loris attack, on each of which an octet of a head comes a second."""
+LORIS_BOUND = 2.0
+"""Zonda's 99th percentile under that attack as a share of its own without."""
 IDLE_CPU_BOUND = 0.5
 """Per cent of a core with IDLE_CPU_CONNECTIONS open and nothing to do."""
 IDLE_MEMORY_CONNECTIONS = 10_000
 IDLE_CPU_CONNECTIONS = 1_000
 
-OTHERS = {
-    "latency": "99th percentile at a fixed rate",
-    "memory": "resident memory an idle connection",
-    "idle": "CPU time with idle connections",
-}
+
+@dataclass(frozen=True)
+class Held:
+    """Connections that are opened, used once at the most and then held open, for their memory."""
+
+    name: str
+    title: str
+    app: str
+    over: Over
+    deflate: bool = False
+    """Whether they are WebSockets with permessage-deflate; a message went each way, compressed."""
+    bound: int | None = None
+    """Bytes of resident memory a connection of Zonda's, the most allowed; None: only stated."""
+
+
+HELD = (
+    Held("memory", "HTTP, after a GET", "hello", "http", bound=4096),
+    Held("memory-https", "HTTPS, after a GET", "hello", "https"),
+    Held("memory-ws", "WebSocket, nothing sent", "echo_websocket", "ws", bound=12_288),
+    Held(
+        "memory-deflate",
+        "WebSocket, after a deflated message each way",
+        "echo_websocket",
+        "ws",
+        deflate=True,
+    ),
+)
+
+OTHERS = ("latency", "loris", *(held.name for held in HELD), "idle")
+"""What is measured besides the CPU time of CASES."""

@@ -1,4 +1,4 @@
-"""Drives load at a server: wrk in a closed loop, rate.c at a fixed rate."""
+"""Drives load at a server in a closed loop: wrk, and ws.c where it speaks WebSocket."""
 
 import json
 import resource
@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cases import MEBIBYTE, Case
+from certificate import Certificate, certificate
 from process import core_busy_seconds
 from servers import Running
 
@@ -34,19 +36,41 @@ class Tools:
     wrk: str
     floor: Path
     rate: Path
+    ws: Path
     file: Path
     """1 MiB for the application that serves a file."""
+    certificate: Certificate | None
 
-    def request_file(self, request: bytes, pipelined: int) -> Path:
+    def request_file(self, request: bytes, pipelined: int = 1) -> Path:
         """What a load generator is to send at once."""
         path = self.directory / "request"
         path.write_bytes(request * pipelined)
         return path
 
 
+def output_of(program: Path, *arguments: object, seconds: int, server: str) -> dict[str, Any]:
+    """What a program of ours prints of a round; raises LoadError, with its words, if it fails."""
+    if not program.exists():
+        raise LoadError("no C compiler found (cc): apt-get install gcc")
+    try:
+        done = subprocess.run(
+            [program, *map(str, arguments)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds + 30,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LoadError(f"{server}: {program.name} did not end in time") from error
+    if done.returncode != 0:
+        raise LoadError(f"{server}: {done.stderr.strip()}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
 @contextmanager
 def tools() -> Iterator[Tools]:
-    """Finds wrk, compiles the C programs (floor and rate are left out where there is no cc)."""
+    """Finds wrk, compiles the C programs (left out where there is no cc), makes the certificate."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise LoadError(
@@ -56,10 +80,11 @@ def tools() -> Iterator[Tools]:
         directory = Path(name)
         file = directory / "one-mebibyte"
         file.write_bytes(MEBIBYTE)
-        made = Tools(directory, wrk, directory / "floor", directory / "rate", file)
+        floor, rate, ws = (directory / name for name in ("floor", "rate", "ws"))
+        made = Tools(directory, wrk, floor, rate, ws, file, certificate(directory))
         compiler = shutil.which("cc")
         if compiler is not None:
-            for target in (made.floor, made.rate):
+            for target in (floor, rate, ws):
                 source = HERE / f"{target.name}.c"
                 subprocess.run([compiler, "-O2", "-o", target, source], check=True)
         yield made
@@ -70,6 +95,7 @@ class Sample:
     """One server in one round."""
 
     requests: int
+    """Or messages, each with its echo."""
     seconds: float
     server_cpu: float
     """Seconds, all processes of the server."""
@@ -82,21 +108,36 @@ class Sample:
 
     @property
     def cpu_us(self) -> float:
-        """Microseconds of CPU time a request."""
+        """Microseconds of CPU time a request or message."""
         return self.server_cpu / self.requests * 1e6
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Requests or messages a second."""
         return self.requests / self.seconds
 
 
-def wrk(running: Running, case: Case, tools: Tools, seconds: int) -> tuple[int, float]:
+def drive(running: Running, case: Case, tools: Tools, seconds: int) -> tuple[int, float]:
     """Requests answered and seconds taken; raises LoadError if anything at all went wrong."""
+    generator = ws if case.over == "ws" else wrk
+    return generator(running, case, tools, seconds)
+
+
+def ws(running: Running, case: Case, tools: Tools, seconds: int) -> tuple[int, float]:
+    """Messages echoed and seconds taken; ws.c takes no error for less than the end of the round."""
+    kind = "text" if case.text else "binary"
+    message = tools.request_file(case.request)
+    arguments = (running.port, seconds, case.connections, kind, message)
+    result = output_of(tools.ws, *arguments, seconds=seconds, server=running.server.name)
+    return result["messages"], result["seconds"]
+
+
+def wrk(running: Running, case: Case, tools: Tools, seconds: int) -> tuple[int, float]:
+    """Requests answered and seconds taken, over HTTP or HTTPS."""
     request = tools.request_file(case.request, case.pipelined)
     command = [tools.wrk, "-t", "1", "-c", str(case.connections), "-d", f"{seconds}s"]
     command += ["--timeout", f"{REQUEST_TIMEOUT}s", "-s", str(HERE / "wrk.lua")]
-    command += [f"http://127.0.0.1:{running.port}/", "--", str(request)]
+    command += [f"{case.over}://127.0.0.1:{running.port}/", "--", str(request)]
     try:
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=seconds + 30
@@ -133,7 +174,7 @@ def measure(
     idle_before = {other.server.name: other.cpu_seconds() for other in idle}
     busy_before = core_busy_seconds(core)
     cpu_before = running.cpu_seconds()
-    requests, took = wrk(running, case, tools, seconds)
+    requests, took = drive(running, case, tools, seconds)
     time.sleep(SETTLE)
     running.check_alive()
     server_cpu = running.cpu_seconds() - cpu_before
@@ -147,47 +188,4 @@ def measure(
         load_after.ru_utime + load_after.ru_stime - load_before.ru_utime - load_before.ru_stime,
         max(0.0, busy - server_cpu),
         {name: after - idle_before[name] for name, after in idle_cpu.items()},
-    )
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Microseconds from the appointed time of a request to the end of its answer."""
-
-    p50: float
-    p99: float
-    p999: float
-    max: float
-    stall: float
-    """The longest time that the load generator was kept from its core."""
-    seconds: float
-    other_cpu: float
-    """Seconds that anything but the server took of its core."""
-
-
-def at_rate(running: Running, case: Case, tools: Tools, *, rate: int, seconds: int) -> Latency:
-    """Latencies at so many requests a second; raises LoadError if the server does not keep up."""
-    request = tools.request_file(case.request, 1)
-    command = [tools.rate, running.port, rate, seconds, case.connections, request]
-    core = running.place.core
-    busy, cpu = core_busy_seconds(core), running.cpu_seconds()
-    done = subprocess.run(
-        list(map(str, command)),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-    )
-    if done.returncode != 0:
-        raise LoadError(f"{running.server.name}: {done.stderr.strip()}")
-    result = json.loads(done.stdout)
-    running.check_alive()
-    return Latency(
-        result["p50"],
-        result["p99"],
-        result["p999"],
-        result["max"],
-        result["stall"],
-        result["seconds"],
-        max(0.0, core_busy_seconds(core) - busy - (running.cpu_seconds() - cpu)),
     )

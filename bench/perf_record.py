@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 from cases import Case
-from load import LoadError, wrk
+from load import LoadError, drive
 from rounds import Plan
-from servers import Server, start, verify
+from servers import Server, start
+from verify import verify
 
 FREQUENCY = 999
 """Samples a second; not a divisor of any timer's, so as not to beat with it."""
@@ -22,7 +23,7 @@ def profile(plan: Plan, server: Server, case: Case) -> str:
     if perf is None:
         raise LoadError("perf is not on PATH: apt-get install linux-perf")
     data = Path(tempfile.gettempdir()) / f"zonda-{case.name}.perf.data"
-    with start(server, case.app, plan.place) as up:
+    with start(server, case.app, plan.place, over=case.over) as up:
         verify(up, case)
         pids = ",".join(map(str, sorted(up.pids)))
         command = [perf, "record", "-q", "-F", str(FREQUENCY), "-g", "-p", pids, "-o", str(data)]
@@ -30,7 +31,7 @@ def profile(plan: Plan, server: Server, case: Case) -> str:
             [*command, "--", "sleep", str(plan.seconds)], stderr=subprocess.PIPE, text=True
         )
         try:
-            wrk(up, case, plan.tools, plan.seconds)
+            drive(up, case, plan.tools, plan.seconds)
         finally:
             _, complaint = recorder.communicate(timeout=plan.seconds + 30)
         if recorder.returncode != 0:

@@ -6,7 +6,10 @@
  * none is idle it waits, and the wait is part of its latency. One request at a time a connection.
  * The loop spins rather than sleeps: a timer's slack would be measured as the server's latency.
  *
- *     cc -O2 -o rate rate.c && ./rate PORT RATE SECONDS CONNECTIONS REQUEST_FILE
+ *     cc -O2 -o rate rate.c && ./rate PORT RATE SECONDS CONNECTIONS REQUEST_FILE [TRICKLERS]
+ *
+ * TRICKLERS more connections attack the server meanwhile as slow loris does: each sends a request
+ * whose head never ends, an octet a second. One that the server ends comes again ("reopened").
  *
  * Prints one line of JSON, times in microseconds; the first tenth is a warm-up and not recorded.
  * "stall" is the longest turn of the loop: time in which this program, not the server, was late.
@@ -35,9 +38,14 @@ enum {
     MAX_REQUEST_SIZE = 65536,
     MAX_ANSWER_SIZE = 65536,
     MAX_EVENTS = 256,
+    MAX_TRICKLERS = 16384,
+    SETTLE_MS = 500, /* in which the server may deal with the tricklers' coming */
 };
 static const int64_t SECOND_NS = 1000000000;
 static const int64_t GRACE_NS = 5 * SECOND_NS;
+
+static const char TRICKLE_HEAD[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+static const char TRICKLE[] = "X-Slow: loris\r\n"; /* over and over */
 
 typedef struct {
     int fd;
@@ -51,6 +59,15 @@ static Connection connections[MAX_CONNECTIONS];
 /* Idle connections, longest idle first: a ring with room for all of them. */
 static Connection *idle[MAX_CONNECTIONS];
 static int idle_first, idle_count, connection_count;
+
+typedef struct {
+    int fd;
+    int begun;   /* TRICKLE_HEAD is sent */
+    size_t next; /* octet of TRICKLE */
+} Trickler;
+
+static Trickler tricklers[MAX_TRICKLERS];
+static int trickler_count, reopened;
 
 static void die(const char *what) {
     fprintf(stderr, "rate: %s\n", what);
@@ -98,17 +115,44 @@ static Connection *take_idle(void) {
     return connection;
 }
 
-static void open_connection(int epoll, Connection *connection, int port) {
+/* With SOCK_NONBLOCK it may still be connecting when this returns. */
+static int connect_to(int port, int flags) {
     int one = 1;
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((unsigned short)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd < 0) fail("socket");
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
+        fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) fail("fcntl");
+    return fd;
+}
+
+static void open_trickler(Trickler *trickler, int port, int flags) {
+    trickler->fd = connect_to(port, flags);
+    trickler->begun = 0;
+    trickler->next = 0;
+}
+
+/* Sends the next octet, or the beginning; a connection that the server has ended is opened again. */
+static void trickle(Trickler *trickler, int port) {
+    const char *bytes = trickler->begun ? &TRICKLE[trickler->next] : TRICKLE_HEAD;
+    size_t size = trickler->begun ? 1 : sizeof TRICKLE_HEAD - 1;
+    if (send(trickler->fd, bytes, size, MSG_NOSIGNAL) > 0) {
+        if (trickler->begun) trickler->next = (trickler->next + 1) % (sizeof TRICKLE - 1);
+        trickler->begun = 1;
+    } else if (errno != EAGAIN) {
+        close(trickler->fd);
+        open_trickler(trickler, port, SOCK_NONBLOCK); /* the load must not wait for it */
+        reopened++;
+    }
+}
+
+static void open_connection(int epoll, Connection *connection, int port) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    int fd = connect_to(port, 0);
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) fail("epoll_ctl");
     connection->fd = fd;
     set_idle(connection);
@@ -150,8 +194,8 @@ static double quantile_us(const int64_t *sorted, int64_t count, double q) {
 int main(int argc, char **argv) {
     static char request[MAX_REQUEST_SIZE];
     struct epoll_event events[MAX_EVENTS];
-    if (argc != 6) {
-        fprintf(stderr, "usage: %s PORT RATE SECONDS CONNECTIONS REQUEST_FILE\n", argv[0]);
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: %s PORT RATE SECONDS CONNECTIONS REQUEST_FILE [TRICKLERS]\n", argv[0]);
         return 2;
     }
     int port = (int)number_between(argv[1], 1, 65535, "PORT");
@@ -159,6 +203,7 @@ int main(int argc, char **argv) {
     int64_t seconds = number_between(argv[3], 1, MAX_SECONDS, "SECONDS");
     connection_count = (int)number_between(argv[4], 1, MAX_CONNECTIONS, "CONNECTIONS");
     size_t request_size = read_request(argv[5], request);
+    if (argc == 7) trickler_count = (int)number_between(argv[6], 0, MAX_TRICKLERS, "TRICKLERS");
     int64_t total = rate * seconds, warm_up = total / 10;
     if (total > MAX_REQUESTS) die("RATE times SECONDS is too large");
     int64_t *latencies = malloc((size_t)total * sizeof *latencies);
@@ -167,8 +212,14 @@ int main(int argc, char **argv) {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) fail("epoll_create1");
     for (int i = 0; i < connection_count; i++) open_connection(epoll, &connections[i], port);
+    for (int i = 0; i < trickler_count; i++) {
+        open_trickler(&tricklers[i], port, 0);
+        trickle(&tricklers[i], port);
+    }
+    if (trickler_count > 0) usleep(SETTLE_MS * 1000);
 
-    int64_t sent = 0, completed = 0, recorded = 0, start = now_ns(), last = start, stall = 0;
+    int64_t sent = 0, completed = 0, recorded = 0, trickled = 0, stall = 0;
+    int64_t start = now_ns(), last = start;
     while (completed < total) {
         int64_t now = now_ns();
         /* The loop never sleeps, so a long turn means that something else had this core. */
@@ -190,6 +241,9 @@ int main(int argc, char **argv) {
             if (send(c->fd, request, request_size, MSG_NOSIGNAL) != (ssize_t)request_size)
                 die("a request could not be written whole");
         }
+        /* One a turn at the most, so that no request has to wait for more than one. */
+        if (trickler_count > 0 && start + trickled * SECOND_NS / trickler_count <= now)
+            trickle(&tricklers[trickled++ % trickler_count], port);
         int count = epoll_wait(epoll, events, MAX_EVENTS, 0);
         if (count < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < count; i++) {
@@ -202,10 +256,10 @@ int main(int argc, char **argv) {
     }
     qsort(latencies, (size_t)recorded, sizeof *latencies, ascending);
     printf("{\"requests\": %ld, \"recorded\": %ld, \"seconds\": %.3f, \"p50\": %.1f, \"p99\": %.1f, "
-           "\"p999\": %.1f, \"max\": %.1f, \"stall\": %.1f}\n",
+           "\"p999\": %.1f, \"max\": %.1f, \"stall\": %.1f, \"reopened\": %d}\n",
            (long)completed, (long)recorded, (double)(now_ns() - start) / 1e9,
            quantile_us(latencies, recorded, 0.50), quantile_us(latencies, recorded, 0.99),
            quantile_us(latencies, recorded, 0.999), (double)latencies[recorded - 1] / 1e3,
-           (double)stall / 1e3);
+           (double)stall / 1e3, reopened);
     return 0;
 }

@@ -12,14 +12,16 @@ from typing import Any
 from cases import (
     ASYNCIO_ALLOWANCE,
     CASES,
+    HELD,
     IDLE_CPU_BOUND,
     IDLE_CPU_CONNECTIONS,
-    IDLE_MEMORY_BOUND,
     IDLE_MEMORY_CONNECTIONS,
+    LORIS_BOUND,
     P99_BOUND,
 )
 from idle import Memory
-from rounds import SUBJECT, LatencyResult, Result, Spread, best_peer
+from latency import Latency, LatencyResult, LorisResult, best_peer
+from rounds import SUBJECT, Result, Spread
 from servers import Server
 
 DISTURBED = 0.05
@@ -46,10 +48,13 @@ class Report:
     quick: bool
     results: list[Result] = field(default_factory=list)
     latency: LatencyResult | None = None
-    memory: dict[str, Memory] = field(default_factory=dict)
+    loris: LorisResult | None = None
+    memory: dict[str, dict[str, Memory]] = field(default_factory=dict)
+    """By what is held (cases.HELD), then by server."""
     idle_cpu: dict[str, float] = field(default_factory=dict)
     idle_cpu_connections: int = IDLE_CPU_CONNECTIONS
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     date: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def all_problems(self) -> list[str]:
@@ -57,8 +62,15 @@ class Report:
         found = list(self.problems)
         for result in self.results:
             found += result.problems
-        if self.latency is not None:
-            found += self.latency.problems
+        for _, rounds in self.at_rate():
+            found += rounds.problems
+        return found
+
+    def at_rate(self) -> list[tuple[str, LatencyResult]]:
+        """What was measured at a fixed rate, with the name it has in the notes."""
+        found = [] if self.latency is None else [("latency", self.latency)]
+        if self.loris is not None:
+            found += [("loris, without", self.loris.calm), ("loris, with", self.loris.attacked)]
         return found
 
 
@@ -141,7 +153,7 @@ def ratios(report: Report) -> list[str]:
             row.append(ratio_cell(result.ratio("zonda-asyncio", SUBJECT), ASYNCIO_ALLOWANCE))
         rows.append(row)
     return [
-        f"## CPU time of the server a request: {SUBJECT} ÷ the other",
+        f"## CPU time of the server a request or message: {SUBJECT} ÷ the other",
         "",
         "Median of the rounds (lowest-highest), each round a ratio by itself; then the bound.",
         "",
@@ -165,7 +177,7 @@ def absolutes(report: Report) -> list[str]:
             row.append(f"{text} *" if load is not None and load.median > SATURATED else text)
         rows.append(row)
     lines = [
-        "## CPU time and requests a second",
+        "## CPU time, and requests or messages a second",
         "",
         "Medians of the rounds.",
         "",
@@ -176,10 +188,17 @@ def absolutes(report: Report) -> list[str]:
             "",
             (
                 "\\* The load generator was as busy as its core allows: the server could do more "
-                "requests a second."
+                "a second."
             ),
         ]
     return lines
+
+
+def time_cell(spread: Spread | None) -> str:
+    """Microseconds with their spread."""
+    if spread is None:
+        return "-"
+    return f"{spread.median:,.0f} ({spread.low:,.0f}-{spread.high:,.0f})"
 
 
 def latencies(report: Report, latency: LatencyResult) -> list[str]:
@@ -187,12 +206,9 @@ def latencies(report: Report, latency: LatencyResult) -> list[str]:
     best = best_peer(latency, {n: s for n, s in report.servers.items() if s.is_peer})
     rows = []
     for name in latency.samples:
-        found = [
-            latency.spread(name, of) for of in (lambda s: s.p50, lambda s: s.p99, lambda s: s.p999)
-        ]
         cells = [
-            "-" if one is None else f"{one.median:,.0f} ({one.low:,.0f}-{one.high:,.0f})"
-            for one in found
+            time_cell(latency.spread(name, of))
+            for of in (lambda s: s.p50, lambda s: s.p99, lambda s: s.p999)
         ]
         ratio = latency.ratio(name, best) if best is not None and name != best else None
         bound = P99_BOUND if name == SUBJECT else None
@@ -209,35 +225,85 @@ def latencies(report: Report, latency: LatencyResult) -> list[str]:
     ]
 
 
+def under_attack(loris: LorisResult) -> list[str]:
+    """What good clients notice of a slow-loris attack."""
+    rows = []
+    for name, samples in loris.attacked.samples.items():
+        found = [sample for sample in samples if sample is not None]
+        bound = LORIS_BOUND if name == SUBJECT else None
+        rows.append(
+            [
+                name,
+                *(time_cell(part.spread(name, p99)) for part in (loris.calm, loris.attacked)),
+                ratio_cell(loris.ratio(name), bound),
+                f"{sum(sample.reopened for sample in found):,}",
+            ]
+        )
+    return [
+        "## Latency under slow loris",
+        "",
+        (
+            f"99th percentile, µs, of GET, 13 bytes, {loris.calm.rate:,} requests a second, half "
+            f"of {loris.calm.rate_from}'s most; with {loris.tricklers:,} connections more, on "
+            "each of which an octet of a head comes a second."
+        ),
+        "",
+        *table(["server", "without", "with", "with ÷ without", "attackers shut out"], rows),
+    ]
+
+
+def p99(sample: Latency) -> float:
+    """Its 99th percentile."""
+    return sample.p99
+
+
 def idle(report: Report) -> list[str]:
     """What connections cost on which nothing happens."""
-    lines = ["## Idle connections", ""]
     rows = []
-    for name in report.servers:
-        found = report.memory.get(name)
-        cpu = report.idle_cpu.get(name)
-        memory_cell = start_cell = cpu_cell = "-"
-        if found is not None:
-            memory_cell, start_cell = f"{found.each:,.0f}", f"{found.each_from_start:,.0f}"
-        if cpu is not None:
-            cpu_cell = f"{cpu:.3f} %"
-        if name == SUBJECT:
-            if found is not None:
-                memory_cell += f", ≤ {IDLE_MEMORY_BOUND:,} {verdict(found.each, IDLE_MEMORY_BOUND)}"
-            if cpu is not None:
-                cpu_cell += f", < {IDLE_CPU_BOUND} % {verdict(cpu, IDLE_CPU_BOUND)}"
-        if (memory_cell, cpu_cell) != ("-", "-"):
-            rows.append([name, memory_cell, start_cell, cpu_cell])
+    for held in HELD:
+        found = report.memory.get(held.name, {})
+        if found:
+            row = [f"{held.title}: bytes a connection"]
+            row += [memory_cell(name, found.get(name), held.bound) for name in report.servers]
+            rows.append(row)
+    if report.idle_cpu:
+        row = [f"{report.idle_cpu_connections:,} HTTP connections: share of the core"]
+        row += [idle_cpu_cell(name, report.idle_cpu.get(name)) for name in report.servers]
+        rows.append(row)
     connections = next(
-        (found.connections for found in report.memory.values()), IDLE_MEMORY_CONNECTIONS
+        (one.connections for found in report.memory.values() for one in found.values()),
+        IDLE_MEMORY_CONNECTIONS,
     )
-    head = [
-        "server",
-        f"bytes a connection, of {connections:,}",
-        "the same, what is paid once included",
-        f"core with {report.idle_cpu_connections:,} connections",
+    return [
+        "## Idle connections",
+        "",
+        (
+            f"Resident memory a connection, of {connections:,}; in parentheses with what is paid "
+            "once. Kernel memory is not counted."
+        ),
+        "",
+        *table(["connections", *report.servers], rows),
     ]
-    return [*lines, *table(head, rows), "", "Resident memory; kernel memory is not counted."]
+
+
+def memory_cell(name: str, found: Memory | None, bound: int | None) -> str:
+    """Bytes a connection; for Zonda with the bound, if there is one, and the verdict."""
+    if found is None:
+        return "-"
+    text = f"{found.each:,.0f} ({found.each_from_start:,.0f})"
+    if name != SUBJECT or bound is None:
+        return text
+    return f"{text}, ≤ {bound:,} {verdict(found.each, bound)}"
+
+
+def idle_cpu_cell(name: str, cpu: float | None) -> str:
+    """Per cent of the core; for Zonda with the bound and the verdict."""
+    if cpu is None:
+        return "-"
+    text = f"{cpu:.3f} %"
+    return (
+        f"{text}, < {IDLE_CPU_BOUND} % {verdict(cpu, IDLE_CPU_BOUND)}" if name == SUBJECT else text
+    )
 
 
 def notes(report: Report) -> list[str]:
@@ -259,20 +325,29 @@ def notes(report: Report) -> list[str]:
                     f"- {result.case.name}: {name} answered fewer than {few} requests in a round: "
                     "lengthen it (--duration)"
                 )
-    for name, rounds in report.latency.samples.items() if report.latency is not None else ():
-        heard = [sample for sample in rounds if sample is not None]
-        disturbed = sum(
-            sample.other_cpu > DISTURBED * sample.seconds or sample.stall > STALLED
-            for sample in heard
-        )
-        if disturbed:
-            lines.append(
-                f"- latency: in {disturbed} of {len(heard)} rounds of {name} others took more than "
-                f"{DISTURBED:.0%} of the server's core, or held the load up for over "
-                f"{STALLED / 1000:.0f} ms: its p99 is not the server's"
-            )
+    lines += disturbances(report)
+    lines += [f"- {note}" for note in report.notes]
     lines += [f"- REFUSED: {problem}" for problem in report.all_problems()]
     return ["## Notes", "", *lines] if lines else []
+
+
+def disturbances(report: Report) -> list[str]:
+    """Which latencies are not the server's alone."""
+    lines = []
+    for case, result in report.at_rate():
+        for name, rounds in result.samples.items():
+            heard = [sample for sample in rounds if sample is not None]
+            disturbed = sum(
+                sample.other_cpu > DISTURBED * sample.seconds or sample.stall > STALLED
+                for sample in heard
+            )
+            if disturbed:
+                lines.append(
+                    f"- {case}: in {disturbed} of {len(heard)} rounds of {name} others took more "
+                    f"than {DISTURBED:.0%} of the server's core, or held the load up for over "
+                    f"{STALLED / 1000:.0f} ms: its p99 is not the server's"
+                )
+    return lines
 
 
 def markdown(report: Report) -> str:
@@ -284,6 +359,8 @@ def markdown(report: Report) -> str:
         sections.append(absolutes(report))
     if report.latency is not None and report.latency.samples:
         sections.append(latencies(report, report.latency))
+    if report.loris is not None and report.loris.attacked.samples:
+        sections.append(under_attack(report.loris))
     if report.memory or report.idle_cpu:
         sections.append(idle(report))
     sections.append(notes(report))
@@ -307,6 +384,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "cases": {
             result.case.name: {
                 "connections": result.case.connections,
+                "over": result.case.over,
                 "pipelined": result.case.pipelined,
                 "bounds": bounds[result.case.name],
                 "ratios": {
@@ -324,7 +402,11 @@ def as_json(report: Report) -> dict[str, Any]:
             for result in report.results
         },
         "latency": report.latency and dataclasses.asdict(report.latency),
-        "memory": {name: dataclasses.asdict(found) for name, found in report.memory.items()},
+        "loris": report.loris and dataclasses.asdict(report.loris),
+        "memory": {
+            held: {name: dataclasses.asdict(one) for name, one in found.items()}
+            for held, found in report.memory.items()
+        },
         "idle_cpu_percent": report.idle_cpu,
         "problems": report.all_problems(),
     }

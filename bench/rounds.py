@@ -2,15 +2,16 @@
 
 import logging
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from cases import Case
-from load import Latency, LoadError, Sample, Tools, at_rate, measure, wrk
+from load import LoadError, Sample, Tools, drive, measure
 from process import ProcessesChangedError
-from servers import Place, Running, Server, ServerError, start, verify
+from servers import Place, Running, Server, ServerError, start
+from verify import verify
 
 log = logging.getLogger("bench")
 
@@ -69,44 +70,28 @@ class Result:
         return Spread.of(values) if values else None
 
 
-@dataclass
-class LatencyResult:
-    """All rounds at a fixed rate."""
-
-    rate: int = 0
-    rate_from: str = ""
-    samples: dict[str, list[Latency | None]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    def spread(self, name: str, of: Callable[[Latency], float]) -> Spread | None:
-        """Of one figure over the rounds that count; None if there are none."""
-        values = [of(sample) for sample in self.samples.get(name, ()) if sample is not None]
-        return Spread.of(values) if values else None
-
-    def ratio(self, name: str, to: str) -> Spread | None:
-        """99th percentile as a share of the other's, each round by itself."""
-        pairs = zip(self.samples.get(name, ()), self.samples.get(to, ()), strict=False)
-        values = [a.p99 / b.p99 for a, b in pairs if a is not None and b is not None]
-        return Spread.of(values) if values else None
-
-
 @contextmanager
-def running(plan: Plan, case: Case, result: Result) -> Iterator[list[Running]]:
-    """Starts every server that can serve the case; those that answer right, warmed up."""
+def running(
+    plan: Plan, case: Case, result: Result, *, crowd: bool = False
+) -> Iterator[list[Running]]:
+    """Starts every server that can serve the case; those that answer right, warmed up.
+
+    `crowd`: where thousands of connections will come (commands.Launch).
+    """
     with ExitStack() as stack:
         started = []
         for server in plan.servers:
             if not server.can_serve(case):
                 continue
             try:
-                up = stack.enter_context(start(server, case.app, plan.place))
-                headers = verify(up, case)
-                wrk(up, case, plan.tools, WARM_UP)
+                up = stack.enter_context(
+                    start(server, case.app, plan.place, over=case.over, crowd=crowd)
+                )
+                result.notes += verify(up, case)
+                drive(up, case, plan.tools, WARM_UP)
             except (ServerError, LoadError, OSError) as error:
                 refuse(result.problems, server, str(error))
                 continue
-            if "x-sent-by" in headers:
-                result.notes.append(f"{server.name} sends the file by {headers['x-sent-by']}")
             started.append(up)
         yield started
 
@@ -157,57 +142,3 @@ def spinning(result: Result) -> list[str]:
         for name, found in shares.items()
         if statistics.median(found) > SPINS
     ]
-
-
-def slowest_peer(
-    plan: Plan, started: Sequence[Running], case: Case, known: Result | None
-) -> tuple[str, float]:
-    """The peer with the lowest maximum rate, and that rate: as measured before, or measured now."""
-    rates: dict[str, float] = {}
-    for one in started:
-        if one.server.is_peer:
-            spread = known.spread(one.server.name, lambda sample: sample.rate) if known else None
-            if spread is None:
-                requests, took = wrk(one, case, plan.tools, plan.seconds)
-                rates[one.server.name] = requests / took
-            else:
-                rates[one.server.name] = spread.median
-    if not rates:
-        raise LoadError("latency needs at least one peer to set the rate by: add --server uvicorn")
-    name = min(rates, key=lambda name: rates[name])
-    return name, rates[name]
-
-
-def run_latency(plan: Plan, case: Case, known: Result | None) -> LatencyResult:
-    """Latency of all servers at half of the slowest peer's maximum rate."""
-    result = LatencyResult()
-    start_up = Result(case)
-    with running(plan, case, start_up) as started:
-        result.problems += start_up.problems
-        try:
-            name, rate = slowest_peer(plan, started, case, known)
-        except LoadError as error:
-            result.problems.append(str(error))
-            log.warning("REFUSED %s", error)
-            return result
-        result.rate, result.rate_from = int(rate / 2), name
-        for number in range(plan.rounds):
-            log.info("latency: round %d of %d, %d/s", number + 1, plan.rounds, result.rate)
-            for one in started:
-
-                def round_of(one: Running = one) -> Latency:
-                    return at_rate(one, case, plan.tools, rate=result.rate, seconds=plan.seconds)
-
-                sample = attempt(one, result.problems, round_of)
-                result.samples.setdefault(one.server.name, []).append(sample)
-    return result
-
-
-def best_peer(result: LatencyResult, peers: Mapping[str, Server]) -> str | None:
-    """The peer with the lowest median of its 99th percentiles."""
-    medians = {
-        name: spread.median
-        for name in peers
-        if (spread := result.spread(name, lambda sample: sample.p99)) is not None
-    }
-    return min(medians, key=lambda name: medians[name]) if medians else None

@@ -8,19 +8,31 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from cases import CASES, IDLE_CPU_CONNECTIONS, IDLE_MEMORY_CONNECTIONS, OTHERS
-from idle import idle_cpu, memory
+from cases import (
+    CASES,
+    HELD,
+    IDLE_CPU_CONNECTIONS,
+    IDLE_MEMORY_CONNECTIONS,
+    OTHERS,
+    TRICKLERS,
+    Held,
+    Over,
+)
+from idle import NotOfferedError, idle_cpu, memory
+from instructions import instructions
+from latency import run_latency, run_loris
 from load import LoadError, Tools, tools
 from perf_record import profile
 from process import ProcessesChangedError
 from report import Report, as_json, markdown
-from rounds import SUBJECT, Plan, log, run_case, run_latency
-from servers import Place, ServerError, available
+from rounds import SUBJECT, Plan, log, refuse, run_case
+from servers import Place, Server, ServerError, available
 
-NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "granian", "peregrine", "floor")
+NAMES = (SUBJECT, "zonda-asyncio", "uvicorn", "uvicorn-sansio", "granian", "peregrine", "floor")
 IDLE_CPU_SECONDS = 12
 QUICK_CONNECTIONS = 500
 QUICK_SECONDS = 2
@@ -56,6 +68,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--profile", action="store_true",
         help="profile one case of Zonda with perf instead of measuring",
     )  # fmt: skip
+    parser.add_argument(
+        "--instructions", action="store_true",
+        help="count the instructions of one case of Zonda with callgrind instead of measuring",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.duration = 1, 1
@@ -88,20 +104,26 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     os.sched_setaffinity(0, {load_core})
     raise_descriptor_limit()
     servers, missing, found = available(options.python, options.loop, made.floor)
-    asked = options.servers or [name for name in NAMES if name in servers or name in missing]
+    wanted = set(options.cases or [*(case.name for case in CASES), *OTHERS])
+    asked = options.servers or [
+        name
+        for name in NAMES
+        if name in missing or (name in servers and servers[name].over & spoken(wanted))
+    ]
     for name in asked:
         if name in missing:
             log.warning("skipped: %s: %s", name, missing[name])
     chosen = {name: servers[name] for name in asked if name in servers}
-    place = Place(options.python, server_core, made.directory, made.file)
+    place = Place(options.python, server_core, made.directory, made.file, made.certificate)
     plan = Plan(list(chosen.values()), made, place, options.rounds, options.duration)
-    cases = [case for case in CASES if options.cases is None or case.name in options.cases]
-    if options.profile:
+    cases = [case for case in CASES if case.name in wanted]
+    if options.profile or options.instructions:
         if SUBJECT not in chosen:
             raise ServerError(f"nothing to profile: {missing.get(SUBJECT, 'zonda left out')}")
         if len(cases) != 1:
-            raise LoadError("--profile takes one --case")
-        print(profile(plan, chosen[SUBJECT], cases[0]))
+            raise LoadError("--profile and --instructions take one --case")
+        look = instructions if options.instructions else profile
+        print(look(plan, chosen[SUBJECT], cases[0]))
         return None
     report = Report(
         chosen,
@@ -116,37 +138,60 @@ def run(options: argparse.Namespace, made: Tools) -> Report | None:
     if options.servers:
         report.problems += [f"{name}: {why}" for name, why in report.missing.items()]
     report.results = [run_case(plan, case) for case in cases]
-    wanted = set(options.cases or OTHERS)
+    known = next((one for one in report.results if one.case.name == "get"), None)
     if "latency" in wanted and not (options.cases is None and not has_peer(plan)):
-        known = next((one for one in report.results if one.case.name == "get"), None)
         report.latency = run_latency(plan, CASES[0], known)
+    if "loris" in wanted:
+        report.loris = run_loris(plan, CASES[0], known, TRICKLERS)
     run_idle(report, plan, wanted, quick=options.quick)
     return report
 
 
+def spoken(wanted: set[str]) -> set[Over]:
+    """What those cases are measured over."""
+    over: dict[str, Over] = {one.name: one.over for one in (*CASES, *HELD)}
+    return {over.get(name, "http") for name in wanted}
+
+
 def has_peer(plan: Plan) -> bool:
     """Whether a product is among the servers, to set the rate by and to compare with."""
-    return any(server.is_peer for server in plan.servers)
+    return any(server.is_peer and CASES[0].over in server.over for server in plan.servers)
 
 
 def run_idle(report: Report, plan: Plan, wanted: set[str], *, quick: bool) -> None:
     """Memory and CPU time with idle connections, one server after the other."""
     count = QUICK_CONNECTIONS if quick else IDLE_MEMORY_CONNECTIONS
+    seconds = QUICK_SECONDS if quick else IDLE_CPU_SECONDS
     report.idle_cpu_connections = QUICK_CONNECTIONS if quick else IDLE_CPU_CONNECTIONS
-    for server in plan.servers:
+
+    def attempt(server: Server, of: Callable[[], None]) -> None:
         try:
-            if "memory" in wanted:
-                report.memory[server.name] = memory(plan, server, count)
-            if "idle" in wanted:
-                report.idle_cpu[server.name] = idle_cpu(
-                    plan,
-                    server,
-                    report.idle_cpu_connections,
-                    QUICK_SECONDS if quick else IDLE_CPU_SECONDS,
-                )
+            of()
+        except NotOfferedError as error:
+            report.notes.append(f"{server.name}: {error}")
         except (ServerError, ProcessesChangedError, OSError) as error:
-            report.problems.append(f"{server.name}: {error}")
-            log.warning("REFUSED %s: %s", server.name, error)
+            refuse(report.problems, server, str(error))
+
+    def measure_memory(server: Server, held: Held) -> None:
+        report.memory.setdefault(held.name, {})[server.name] = memory(plan, server, held, count)
+
+    def measure_cpu(server: Server) -> None:
+        report.idle_cpu[server.name] = idle_cpu(plan, server, report.idle_cpu_connections, seconds)
+
+    tasks = [
+        (server, partial(measure_memory, server, held))
+        for held in HELD
+        for server in plan.servers
+        if held.name in wanted and held.over in server.over
+    ]
+    if "idle" in wanted:
+        tasks += [
+            (server, partial(measure_cpu, server))
+            for server in plan.servers
+            if HELD[0].over in server.over
+        ]
+    for server, task in tasks:
+        attempt(server, task)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,94 +1,30 @@
-"""The servers side by side: how each is started, on equal terms, and whether it answers right.
-
-Every server gets one worker process, no access log, uvloop where it can run on it (the portable
-Zonda excepted), its own defaults otherwise, and the same applications. bench/README.md tells why
-each option stands here.
-"""
+"""The servers side by side: which of them are here, and how they are started and stopped."""
 
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from answers import fetch
-from apps import LOOP_MARK
-from cases import GET, Case
+from cases import GET, Case, Over
+from certificate import Certificate
+from commands import Launch, granian, peregrine, uvicorn, zonda
 from process import cpu_seconds, on_core, resident_bytes, tree
 
 ROOT = Path(__file__).resolve().parent.parent
+EVERYTHING: frozenset[Over] = frozenset({"http", "https", "ws"})
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 15.0
-IDLE_TIMEOUT = 300
-"""Seconds that connections may idle where a case holds them open."""
-MOST_CONNECTIONS = 16_384
 
 
 class ServerError(RuntimeError):
     """A server is missing, does not start, or answers wrongly."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What a server's command line is made from."""
-
-    python: str
-    app: str
-    port: int
-    idle_connections: bool
-    """Thousands of connections stay open: limits and time-outs must be raised to allow it."""
-
-
-def zonda(loop: str) -> Callable[[Launch], list[str]]:
-    """Zonda's command line, on the loop."""
-
-    def command(launch: Launch) -> list[str]:
-        line = [launch.python, "-m", "zonda", "run", f"bench.apps:{launch.app}"]
-        line += ["--host", "127.0.0.1", "--port", str(launch.port)]
-        line += ["--no-access-log", "--loop", loop]
-        if launch.idle_connections:
-            line += ["--timeout-keep-alive", str(IDLE_TIMEOUT)]
-            line += ["--limit-connections", str(MOST_CONNECTIONS)]
-        return line
-
-    return command
-
-
-def uvicorn(launch: Launch) -> list[str]:
-    """The command line of uvicorn, with its compiled parser and loop."""
-    line = [launch.python, "-m", "uvicorn", f"bench.apps:{launch.app}"]
-    line += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1"]
-    line += ["--http", "httptools", "--loop", "uvloop", "--no-access-log", "--no-proxy-headers"]
-    if launch.idle_connections:
-        line += ["--timeout-keep-alive", str(IDLE_TIMEOUT)]
-    return line
-
-
-def granian(launch: Launch) -> list[str]:
-    """The command line of granian: its default runtime, one thread of it."""
-    line = [launch.python, "-m", "granian", f"bench.apps:{launch.app}"]
-    line += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1"]
-    line += ["--interface", "asgi", "--loop", "uvloop", "--no-access-log"]
-    if launch.idle_connections:
-        # The time to read a head runs while a connection idles, and 60 s is the most it takes.
-        line += ["--http1-header-read-timeout", "60000"]
-        line += ["--backlog", str(MOST_CONNECTIONS), "--backpressure", str(MOST_CONNECTIONS)]
-    return line
-
-
-def peregrine(launch: Launch) -> list[str]:
-    """The command line of peregrine-server, which takes uvloop where it is installed."""
-    line = [launch.python, "-m", "peregrine"]
-    line += ["--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1"]
-    line += ["--protocol", "asgi"]
-    if launch.idle_connections:
-        line += ["--keep-alive", str(IDLE_TIMEOUT * 1000)]
-        line += ["--max-connections", str(MOST_CONNECTIONS)]
-    return [*line, f"bench.apps:{launch.app}"]
 
 
 @dataclass(frozen=True)
@@ -104,10 +40,13 @@ class Server:
     """A product to be compared with, as opposed to Zonda itself and the floor."""
     only_canned: bool = False
     """Answers 13 bytes to everything."""
+    over: frozenset[Over] = EVERYTHING
+    """What it is measured over."""
+    start_timeout: float = START_TIMEOUT
 
     def can_serve(self, case: Case) -> bool:
-        """Whether it can answer the case right at all."""
-        return case.floor or not self.only_canned
+        """Whether it can answer the case right at all, and is to be measured in it."""
+        return case.over in self.over and (case.floor or not self.only_canned)
 
 
 PROBE = """
@@ -149,7 +88,7 @@ def output_of(command: Sequence[str]) -> str:
 
 def versions(python: str) -> dict[str, str]:
     """Versions of the interpreter and of the packages that matter, of those it has."""
-    names = ("zonda", "uvicorn", "httptools", "uvloop", "granian", "peregrine-server")
+    names = ("zonda", "uvicorn", "httptools", "uvloop", "granian", "peregrine-server", "websockets")
     try:
         found: dict[str, str] = json.loads(output_of([python, "-c", PROBE, *names]))
     except OSError as error:
@@ -192,12 +131,24 @@ def available(
         offer("zonda-asyncio", [], make_zonda("zonda-asyncio", "asyncio"))
     offer(
         "uvicorn",
-        ["uvicorn", "httptools", "uvloop"],
+        ["uvicorn", "httptools", "uvloop", "websockets"],
         lambda: Server(
             "uvicorn",
-            f"{with_uvloop('uvicorn')}, httptools {found['httptools']}",
-            uvicorn,
+            f"{with_uvloop('uvicorn')}, httptools {found['httptools']}, "
+            f"websockets {found['websockets']}",
+            uvicorn("websockets"),
             is_peer=True,
+        ),
+    )
+    offer(
+        "uvicorn-sansio",
+        ["uvicorn", "uvloop", "websockets"],
+        lambda: Server(
+            "uvicorn-sansio",
+            f"{with_uvloop('uvicorn')}, the same but for --ws websockets-sansio, its default",
+            uvicorn("websockets-sansio"),
+            is_peer=True,
+            over=frozenset({"ws"}),
         ),
     )
     offer(
@@ -217,6 +168,7 @@ def available(
             "bench/floor.c",
             lambda launch: [*command, str(launch.port)],
             only_canned=True,
+            over=frozenset({"http"}),
         )
     else:
         missing["floor"] = "no C compiler found (cc): apt-get install gcc"
@@ -233,6 +185,8 @@ class Place:
     """For their logs."""
     file: Path
     """What the application `file` sends."""
+    certificate: Certificate | None
+    """What servers present where TLS is measured; None: there was no `openssl` to make it."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +196,8 @@ class Running:
     server: Server
     place: Place
     port: int
+    tls: ssl.SSLContext | None
+    """For a client of it; None: it speaks no TLS."""
     process: subprocess.Popen[bytes]
     log: Path
     pids: frozenset[int]
@@ -278,9 +234,11 @@ def free_port() -> int:
         return port
 
 
-def wait_until_accepting(name: str, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_accepting(
+    server: Server, process: subprocess.Popen[bytes], port: int, log: Path
+) -> None:
     """Returns when a connection can be made; raises ServerError with the log's end if none can."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + server.start_timeout
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -289,7 +247,7 @@ def wait_until_accepting(name: str, process: subprocess.Popen[bytes], port: int,
         else:
             return
     state = "silent" if process.poll() is None else f"exited with {process.returncode}"
-    raise ServerError(f"{name} did not start on port {port} ({state}):\n{tail(log)}")
+    raise ServerError(f"{server.name} did not start on port {port} ({state}):\n{tail(log)}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -304,16 +262,29 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def start(
+def start(  # noqa: PLR0913 - what may be asked of a server is a list, and flat
     server: Server,
     app: str,
     place: Place,
     *,
-    idle_connections: bool = False,
+    over: Over = "http",
+    crowd: bool = False,
+    idle: bool = False,
+    deflate: bool = False,
 ) -> Iterator[Running]:
-    """Runs the server with that callable of bench/apps.py until the block ends."""
+    """Runs the server with that callable of bench/apps.py until the block ends.
+
+    What the rest asks of its command line, commands.Launch tells.
+    """
+    if over == "https" and place.certificate is None:
+        raise ServerError("no certificate for TLS: apt-get install openssl")
+    certificate = place.certificate if over == "https" else None
+    tls = certificate.client() if certificate is not None else None
     port = free_port()
-    command = server.command(Launch(place.python, app, port, idle_connections))
+    websocket = over == "ws"
+    command = server.command(
+        Launch(place.python, app, port, certificate, crowd, idle, websocket, deflate)
+    )
     log = place.directory / f"{server.name}-{port}.log"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
@@ -328,39 +299,10 @@ def start(
                 start_new_session=True,
             )
         stack.callback(stop, process)
-        wait_until_accepting(server.name, process, port, log)
+        wait_until_accepting(server, process, port, log)
         # Workers may be forked after the listener opens: an answer proves that they are there.
         try:
-            fetch(port, GET)
+            fetch(port, GET, tls=tls)
         except (OSError, ValueError) as error:
             raise ServerError(f"{server.name} does not answer: {error}\n{tail(log)}") from error
-        yield Running(server, place, port, process, log, tree(process.pid))
-
-
-def verify(running: Running, case: Case) -> Mapping[str, str]:
-    """Raises ServerError unless the server answers the case right, on the loop it should run on.
-
-    Asks twice, so that a connection is also used again. Returns the header of an answer.
-    """
-    name = running.server.name
-    try:
-        answers = fetch(running.port, case.request, pipelined=case.pipelined, times=2)
-    except (OSError, ValueError) as error:
-        raise ServerError(f"{name}: {error}\n{running.log_tail()}") from error
-    for answer in answers:
-        if answer.status != 200 or answer.body != case.answer:
-            raise ServerError(
-                f"{name} answers {case.name!r} wrongly: status {answer.status}, "
-                f"{len(answer.body)} bytes of body instead of {len(case.answer)}, "
-                f"{answer.body[:60]!r}\n{running.log_tail()}"
-            )
-        for field in ("date", "server"):
-            if field not in answer.headers:
-                raise ServerError(f"{name} sends no {field}: not on equal terms")
-    if not running.server.only_canned:
-        mark = LOOP_MARK + running.server.loop
-        if mark not in running.log.read_text(errors="replace"):
-            raise ServerError(
-                f"{name} does not run on {running.server.loop}:\n{running.log_tail()}"
-            )
-    return answers[0].headers
+        yield Running(server, place, port, tls, process, log, tree(process.pid))

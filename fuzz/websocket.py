@@ -12,6 +12,7 @@ import zlib
 from random import Random
 
 from tests.wire.websocket.frames import Transcript, cut, encoder, octets, read
+from zonda.wire.http1 import DefaultFields, encode_switching
 from zonda.wire.websocket import (
     Close,
     DeflateOptions,
@@ -21,7 +22,6 @@ from zonda.wire.websocket import (
     Ping,
     Pong,
     Role,
-    encode_switching,
     is_sendable,
     negotiate_deflate,
     read_handshake,
@@ -117,11 +117,12 @@ def _check_written(transcript: Transcript, role: Role, deflate: DeflateParameter
 def check_mask(data: bytes) -> None:
     """Assert that a mask put on twice is off again, wherever the payload is cut."""
     key = (data + b"\x01\x80\x7f\xff")[:4]
+    number = slices.read_key(key, 0)
     expected = bytes(octet ^ key[i & 3] for i, octet in enumerate(data))
     for middle in {0, len(data) // 3, len(data)}:
-        first = slices.masked(data, 0, middle, key, 0)
+        first = slices.masked(data, 0, middle, number, 0)
         buffer = bytearray(first)
-        slices.append_masked(buffer, data, middle, len(data), key, middle)
+        slices.append_masked(buffer, data, middle, len(data), number, middle)
         assert bytes(buffer) == expected
 
 
@@ -142,7 +143,8 @@ def check_handshake(data: bytes) -> None:
     assert all(TOKEN.fullmatch(name) for name in handshake.subprotocols)
     deflate = negotiate_deflate(handshake.extensions, DeflateOptions())
     for subprotocol in (None, *handshake.subprotocols[:3]):
-        wire = encode_switching(handshake, subprotocol, deflate)
+        said = handshake.response_fields(subprotocol, deflate)
+        wire = encode_switching(said, DefaultFields())
         head, end, rest = wire.partition(b"\r\n\r\n")
         assert (end, rest) == (b"\r\n\r\n", b"")
         for line in head.split(b"\r\n"):

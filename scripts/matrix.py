@@ -25,6 +25,7 @@ from xml.etree import ElementTree as ET
 from environment import ROOT, VENVS, UnavailableError, find_python, prepare, table
 
 PYTHONS = ("3.11", "3.13")
+HEAVY = ("tests/apps", "tests/hostile")
 TIME_LIMIT = 15 * 60  # seconds for one row, after which it has failed
 
 # Each is the leader of a process group with its test servers in it, which thus end with it; and
@@ -42,8 +43,9 @@ class Row:
     eager: bool
     loop: str = "asyncio"
     """The event loop of the tests that serve in their own process."""
-    apps: bool = False
-    """Whether the frameworks of tests/apps are driven too: they take longer than all the rest."""
+    heavy: bool = False
+    """Whether it runs what takes longer than all the rest: the frameworks of tests/apps, and the
+    hostile load of tests/hostile."""
 
     @property
     def name(self) -> str:
@@ -66,10 +68,10 @@ class Outcome:
 def rows_for(python: str) -> list[Row]:
     """The rows of one Python, each once."""
     rows = [
-        Row(python, "compiled", "epoll", eager=True, apps=True),
+        Row(python, "compiled", "epoll", eager=True, heavy=True),
         Row(python, "compiled", "epoll", eager=False, loop="uvloop"),
         Row(python, "compiled", "asyncio", eager=True),
-        Row(python, "pure", "asyncio", eager=True, apps=python == "3.11"),
+        Row(python, "pure", "asyncio", eager=True, heavy=python == "3.11"),
         Row(python, "pure", "asyncio", eager=False),
     ]
     if sys.platform != "linux":
@@ -97,11 +99,15 @@ def run_row(row: Row, pytest_arguments: Sequence[str], *, shown: bool) -> Outcom
     report.unlink(missing_ok=True)
     command: list[str | Path] = [environment.folder / "bin" / "pytest", f"--junitxml={report}"]
     command += ["-o", f"cache_dir={reports / row.name}"]
-    if not row.apps:
-        command += ["--ignore=tests/apps"]
+    if not row.heavy:
+        command += [f"--ignore={folder}" for folder in HEAVY]
     command += pytest_arguments
     # The newline is part of the text: two rows may print at once.
-    print(f"==== {row.name}{' with apps' if row.apps else ''}: started\n", end="", flush=True)
+    print(
+        f"==== {row.name}{' with the heavy tests' if row.heavy else ''}: started\n",
+        end="",
+        flush=True,
+    )
     started = time.monotonic()
     with (reports / f"{row.name}.txt").open("w") as log:
         remark = _run_bounded(command, variables, None if shown else log)

@@ -15,6 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import zonda
 from zonda import _build
@@ -120,6 +122,19 @@ def test_the_process_tells_how_it_is(client: httpx.Client) -> None:
     assert first["build"] == _build.describe()
     assert second["requests"] == first["requests"] + 1
     assert second["up_seconds"] >= first["up_seconds"] >= 0
+
+
+def test_messages_are_echoed(server: LiveServer) -> None:
+    with connect(f"ws://{server.host}:{server.port}/ws") as websocket:
+        for message in ("caf\u00e9", b"\x00\xff", ""):
+            websocket.send(message)
+            assert websocket.recv(20) == message
+
+
+def test_other_websockets_are_refused(server: LiveServer) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connect(f"ws://{server.host}:{server.port}/nothing")
+    assert refused.value.response.status_code == 403
 
 
 def test_other_paths_and_methods_are_refused(client: httpx.Client) -> None:
@@ -290,6 +305,18 @@ def test_the_page_echoes_a_form(browser: Browser) -> None:
     browser.click("#echo button")
     assert browser.wait_for_text("#echo-answer", ".+") == "caf\u00e9 <b>"
     assert browser.run("document.querySelector('#echo-state').textContent") == "200, 9 bytes"
+
+
+def test_the_page_echoes_messages(browser: Browser) -> None:
+    browser.run("document.querySelector('#ws input').value = 'caf\u00e9 <b>'")
+    browser.click("#ws button")
+    browser.wait_for_text("#ws-log", r"ms  caf\u00e9 <b>\n$")
+    assert browser.run("document.querySelector('#ws-state').textContent") == "connected"
+    browser.run("document.querySelector('#ws input').value = 'again'")
+    browser.click("#ws button")
+    browser.wait_for_text("#ws-log", r"ms  again\n$")
+    browser.click("#ws-toggle")
+    browser.wait_for_text("#ws-state", "^closed with 1000")
 
 
 def test_the_page_uploads(browser: Browser) -> None:

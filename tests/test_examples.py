@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from zonda.testing import LiveServer
 
@@ -31,6 +33,46 @@ def test_streaming() -> None:
         assert all(len(line.split(":")) == 3 for line in lines)
         pieces = [b"from the ", b"andes"]
         assert httpx.post(server.url, content=iter(pieces)).text == "FROM THE ANDES"
+    assert "Traceback" not in server.logs
+
+
+def hear(client: ClientConnection, text: str) -> None:
+    """Wait until the room has heard ``text``."""
+    while client.recv(20) != text:
+        pass
+
+
+def test_chat() -> None:
+    with example("chat") as server:
+        url = f"ws://{server.host}:{server.port}/"
+        with connect(url) as first, connect(url) as second:
+            for name, client in (("first", first), ("second", second)):
+                client.send(f"{name} is here")
+                hear(client, f"{name} is here")  # who hears it is in the room
+            second.send("to all")
+            hear(first, "to all")
+            hear(second, "to all")
+    assert "Traceback" not in server.logs
+
+
+def test_a_slow_reader_does_not_hold_the_chat() -> None:
+    """Who does not read falls behind and is let go; the others hear everything."""
+    with example("chat") as server:
+        url = f"ws://{server.host}:{server.port}/"
+        with (
+            connect(url, max_queue=1, compression=None) as slow,
+            connect(url, compression=None) as quick,
+        ):
+            slow.send("slow is here")
+            hear(slow, "slow is here")
+            for number in range(150):
+                text = f"{number}" * 200_000
+                quick.send(text)
+                hear(quick, text)
+            with pytest.raises(ConnectionClosed) as closed:
+                hear(slow, "what nobody says")
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
     assert "Traceback" not in server.logs
 
 

@@ -20,7 +20,15 @@ from typing import Any
 
 from zonda import __version__, _build
 from zonda.asgi.files import send_file
-from zonda.asgi.types import Header, HTTPScope, LifespanScope, Receive, Scope, Send
+from zonda.asgi.types import (
+    Header,
+    HTTPScope,
+    LifespanScope,
+    Receive,
+    Scope,
+    Send,
+    WebSocketScope,
+)
 
 PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
 
@@ -34,10 +42,10 @@ ECHO_LIMIT = 64 * 1024
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await lifespan(scope, receive, send)
-    elif scope["type"] == "http":
-        await route(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await route_websocket(scope, receive, send)
     else:
-        raise NotImplementedError(f"the demo has no {scope['type']}")
+        await route(scope, receive, send)
 
 
 # Start-up, shutdown, and what the requests share
@@ -197,6 +205,33 @@ async def body(receive: Receive) -> AsyncIterator[bytes]:
         yield event.get("body", b"")
         if not event.get("more_body", False):
             return
+
+
+# A WebSocket
+
+
+async def route_websocket(scope: WebSocketScope, receive: Receive, send: Send) -> None:
+    if scope["path"] == "/ws":
+        await echo_messages(receive, send)
+    else:
+        # Before it is accepted, a close refuses it: the client is answered 403.
+        await receive()
+        await send({"type": "websocket.close"})
+
+
+async def echo_messages(receive: Receive, send: Send) -> None:
+    """Answer each message with the same, until the client closes or the server leaves."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        event = await receive()
+        if event["type"] != "websocket.receive":
+            return
+        text = event.get("text")
+        if text is not None:
+            await send({"type": "websocket.send", "text": text})
+        else:
+            await send({"type": "websocket.send", "bytes": event.get("bytes") or b""})
 
 
 # A file, and how the process is

@@ -15,8 +15,8 @@ def hot_sources(package: Path) -> dict[str, Path]:
     """What a compiled build has as extensions: the full names of modules, each with its source.
 
     They are the Python files with a ``.pxd`` of the same name beside them (an ``__init__.pxd``
-    only marks a package), and the ``.pyx`` files; these on Linux alone, since the one that there
-    is stands on epoll.
+    only marks a package), and the ``.pyx`` files; these on Linux alone, since they
+    stand on epoll.
     """
     augmented = [path.with_suffix(".py") for path in package.rglob("*.pxd")]
     sources = [path for path in augmented if path.stem != "__init__" and path.exists()]

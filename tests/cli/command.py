@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -95,7 +96,7 @@ class ZondaCommand:
 
     def wait_for_port(self) -> int:
         """The port of the first "Listening on" line from here on."""
-        found = re.search(r"http://\S+:(\d+)", self.read_until("Listening on http://"))
+        found = re.search(r"https?://\S+:(\d+)", self.read_until("Listening on http"))
         assert found is not None
         return int(found[1])
 
@@ -121,9 +122,13 @@ def finish(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> tup
         return command.wait(), command.output
 
 
-def get(port: int, path: str = "/") -> str:
+def get(port: int, path: str = "/", *, tls: ssl.SSLContext | None = None) -> str:
     """What a server at `port` answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = (
+        http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        if tls is None
+        else http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=tls)
+    )
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.cli.command import PATIENCE, ZondaCommand, finish, get
+from tests.server.tls_client import encrypted, make_certificates
 from zonda.cli import main
 from zonda.cli.options import gathered_from
 from zonda.cli.run import run
@@ -241,6 +242,36 @@ def test_an_address_in_use_is_one_line_and_1(project: Path) -> None:
     assert "Traceback" not in output
 
 
+def test_it_speaks_tls_with_a_key_whose_password_is_in_the_environment(project: Path) -> None:
+    certificates = make_certificates(project)
+    keyfile = encrypted(certificates.keyfile, project / "encrypted.key")
+    arguments = ("--ssl-certfile", certificates.certfile, "--ssl-keyfile", keyfile)
+    environment = {"ZONDA_SSL_KEYFILE_PASSWORD": "open sesame"}
+    with ZondaCommand(
+        "run", "shop:app", "--port", "0", *arguments, cwd=project, env=environment
+    ) as command:
+        assert get(command.wait_for_port(), tls=certificates.client()) == "hello"
+        command.read_until('"GET / HTTP/1.1" 200 5B ')
+        command.signal(signal.SIGTERM)
+        assert command.wait() == 0
+    assert "Listening on https://" in command.output
+    assert "Traceback" not in command.output
+
+
+def test_an_encrypted_key_without_its_password_is_one_line_and_1(project: Path) -> None:
+    certificates = make_certificates(project)
+    keyfile = encrypted(certificates.keyfile, project / "encrypted.key")
+    code, output = finish(
+        *("run", "shop:app", "--port", "0"),
+        *("--ssl-certfile", certificates.certfile, "--ssl-keyfile", keyfile),
+        cwd=project,
+    )
+    assert code == 1
+    assert "ZONDA_SSL_KEYFILE_PASSWORD" in output
+    assert "PEM pass phrase" not in output
+    assert "Traceback" not in output
+
+
 def test_a_bad_log_config_is_one_line_and_1(project: Path) -> None:
     code, output = finish("run", "shop:app", "--log-config", "none.json", cwd=project)
     assert code == 1
@@ -365,9 +396,10 @@ def test_dev_reloads_and_says_more() -> None:
         (["run", "a", "--header", "nonsense"], "a field is wanted"),
         (["rnu", "a"], "did you mean: zonda run"),
         (["shop:app"], "did you mean: zonda run shop:app"),
-        (["run", "a", "--ssl-keyfile", "k"], "--ssl-keyfile: TLS is not in this release yet"),
+        (["run", "a", "--ssl-keyfile", "k"], "--ssl-keyfile: TLS needs a certificate"),
+        (["run", "a", "--ssl-version", "5"], "--ssl-min-version"),
         (["run", "a", "--proxy-headers"], "--proxy-headers: X-Forwarded-* fields are not in this"),
-        (["run", "a", "--ws-max-size", "1"], "WebSockets are not in this release yet"),
+        (["run", "a", "--ws", "wsproto"], "Zonda has a WebSocket codec of its own"),
         (["run", "a", "--http", "h11"], "Zonda has one HTTP parser"),
         (["run", "a", "--http2"], "HTTP/2 is not in this release yet"),
         (["run", "a", "--timeout-worker-healthcheck", "5"], "--timeout-worker-stall"),
@@ -385,7 +417,7 @@ def parse(arguments: list[str]) -> Settings:
 
 
 def test_options_of_uvicorn_that_ask_for_what_zonda_does_are_taken() -> None:
-    arguments = ["--workers", "1", "--http", "auto", "--no-proxy-headers", "--ws", "none"]
+    arguments = ["--workers", "1", "--http", "auto", "--no-proxy-headers", "--ws", "auto"]
     assert parse(arguments) == Settings()
 
 

@@ -1,6 +1,7 @@
 """A client that leaves: the application hears of it at once, nothing leaks, nobody is blamed."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 
@@ -146,7 +147,7 @@ async def test_a_blocked_send_ends_with_an_os_error(way: str) -> None:
 
 
 def queued(server: Serving) -> int:
-    return sum(each.transport.queued for each in server.service.connections)  # type: ignore[attr-defined]
+    return sum(each.transport.queued for each in server.service.connections)
 
 
 @leaving
@@ -397,3 +398,127 @@ async def test_other_clients_do_not_notice() -> None:
         gate.set()
         for number, client in list(enumerate(clients))[1::2]:
             assert (await soon(client.read_response())).body == b"/%d" % number
+
+
+@in_loop
+async def test_an_application_that_goes_on_asking_after_the_disconnect_is_put_off() -> None:
+    asked = 0
+    enough = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal asked
+        while not enough.is_set():
+            await receive()
+            asked += 1
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        client.close()
+        await until(lambda: asked > 100, "the application to ask for more")
+        await asyncio.sleep(0.3)
+        assert asked < 5_000, "it spins"
+        enough.set()
+        await server.idle()
+
+
+@in_loop
+async def test_an_application_that_goes_on_sending_after_the_disconnect_blocks_nobody() -> None:
+    enough = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/other":
+            await answer()(scope, receive, send)
+            return
+        await send(start())
+        while not enough.is_set():
+            with contextlib.suppress(OSError):
+                await send(body(b"x", more=True))
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        await client.read_head()
+        client.reset()
+        other = await server.connect()
+        for _ in range(5):
+            await other.send(request("GET", "/other"))
+            assert (await other.read_response()).status == 200
+        enough.set()
+
+
+@leaving
+@in_loop
+async def test_a_client_that_leaves_before_its_websocket_is_accepted_is_nobodys_fault(
+    way: str,
+) -> None:
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.connect"
+        begun.set()
+        await left.wait()
+        await asyncio.sleep(0.05)  # for the news to arrive
+        await send({"type": "websocket.accept"})
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(
+            request(
+                "GET",
+                "/",
+                ("Connection", "Upgrade"),
+                ("Upgrade", "websocket"),
+                ("Sec-WebSocket-Version", "13"),
+                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            )
+        )
+        await soon(begun.wait())
+        LEAVE[way](client)
+        left.set()
+        await server.idle()
+
+
+@in_loop
+async def test_writes_to_a_client_that_has_left_are_not_logged_one_by_one() -> None:
+    left = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"x", more=True))
+        await left.wait()
+        while True:
+            await send(body(b"x", more=True))
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        await client.read_head()
+        client.reset()
+        left.set()
+        await server.idle()
+        assert not [text for text in server.messages(logging.WARNING) if "socket.send" in text]
+
+
+@in_loop
+async def test_an_application_that_ignores_what_its_sends_raise_blocks_nobody() -> None:
+    enough = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/other":
+            await answer()(scope, receive, send)
+            return
+        while not enough.is_set():
+            with contextlib.suppress(RuntimeError):
+                await send(body(b"out of order"))
+        await answer()(scope, receive, send)
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.send(request())
+        other = await server.connect()
+        for _ in range(5):
+            await other.send(request("GET", "/other"))
+            assert (await other.read_response()).status == 200
+        enough.set()
+        assert (await client.read_response()).status == 200

@@ -29,6 +29,7 @@ from tests.server.harness import (
     serving,
     until,
 )
+from zonda.server.service import REFUSALS_SHOWN
 
 
 @in_loop
@@ -329,3 +330,17 @@ async def test_the_reactor_in_use_is_the_one_that_was_asked_for() -> None:
         client = await server.connect()
         await client.send(request())
         await client.read_response()
+
+
+@in_loop
+async def test_a_flood_of_refusals_is_counted_in_the_log_instead_of_listed() -> None:
+    async with serving(answer()) as server:
+        for _ in range(REFUSALS_SHOWN + 50):
+            client = await server.connect()
+            await client.send(b"nonsense\r\n\r\n")
+            assert (await client.read_response()).status == 400
+            client.close()
+        await until(lambda: "not shown" in "".join(server.messages()), "a line that sums up")
+        told = sum(int(text.split()[0]) for text in server.messages() if text.endswith("not shown"))
+        # Those of a later second, on a slow machine, count anew.
+        assert REFUSALS_SHOWN <= len(server.refusals()) == REFUSALS_SHOWN + 50 - told

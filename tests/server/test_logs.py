@@ -285,3 +285,61 @@ def test_columns_of_an_access_record_can_be_had_apart() -> None:
         *("127.0.0.1:53210", "GET", "/path?x=1", "1.1", 200, 13),
         pytest.approx(1.23),
     )
+
+
+needs_full_disk = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full"
+)
+
+
+@needs_full_disk
+def test_entries_that_cannot_be_written_are_counted_where_they_are_missing(
+    tmp_path: Path,
+) -> None:
+    with Path("/dev/full").open("w") as full, (tmp_path / "log").open("w") as file:
+        handler = logs.LineHandler(full)
+        handler.setFormatter(logs.Formatter())
+        record = logging.LogRecord("zonda", logging.INFO, __file__, 0, "an entry", None, None)
+        for _ in range(3):
+            handler.handle(record)
+        handler.setStream(file)
+        handler.handle(record)
+        handler.handle(record)
+    missing, *others = (tmp_path / "log").read_text().splitlines()
+    assert missing.endswith("WARNING  3 entries are missing here: No space left on device")
+    assert [line[20:] for line in others] == ["INFO     an entry"] * 2
+
+
+@needs_full_disk
+def test_an_access_log_that_cannot_be_written_is_complained_of_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        logs.configure(Settings())
+        for _ in range(3):
+            log_a_request()
+        monkeypatch.undo()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ERROR    The access log cannot be written (No space left on device)" in line
+
+
+@needs_full_disk
+def test_a_log_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        monkeypatch.setattr(sys, "stdout", full)
+        logs.configure(Settings())
+        log_a_request()
+        logs.logger.error("nobody will read this")
+
+
+def test_what_the_application_has_printed_comes_before_the_entry(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(Settings())
+    print("printed")  # noqa: T201
+    log_a_request()
+    first, second = capfd.readouterr().out.splitlines()
+    assert first == "printed"
+    assert second.endswith("ms")

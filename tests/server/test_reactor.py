@@ -194,8 +194,8 @@ async def test_a_batch_in_which_one_application_closes_anothers_connection() -> 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/killer":
             for each in list(server.service.connections):
-                if each.transport.client == victim_address:  # type: ignore[attr-defined]
-                    each.transport.abort()  # type: ignore[attr-defined]
+                if each.transport.client == victim_address:
+                    each.transport.abort()
         await answer()(scope, receive, send)
 
     async with serving(app) as server:
@@ -222,9 +222,9 @@ async def test_a_fault_of_a_connection_closes_that_one_only() -> None:
         (faulty,) = [
             each
             for each in server.service.connections
-            if each.transport.client == client.sock.getsockname()  # type: ignore[attr-defined]
+            if each.transport.client == client.sock.getsockname()
         ]
-        faulty.transport.connection = Faulty()  # type: ignore[attr-defined]
+        faulty.transport.connection = Faulty()
         await client.send(request())
         with contextlib.suppress(ConnectionResetError):
             assert await client.read_to_end() == b""

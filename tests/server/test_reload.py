@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command import PATIENCE, ZondaCommand, finish, get
+from tests.server.tls_client import encrypted, make_certificates
 from zonda.server.reload import ReloadError, WatchedFiles, supervise
 from zonda.server.settings import Settings
 
@@ -210,7 +211,24 @@ def test_the_settings_reach_the_server(project: Path) -> None:
     assert "GET" not in command.output
 
 
+def test_the_server_speaks_tls_and_its_command_line_keeps_the_secret(project: Path) -> None:
+    certificates = make_certificates(project)
+    keyfile = encrypted(certificates.keyfile, project / "encrypted.key")
+    files = ("--ssl-certfile", certificates.certfile, "--ssl-keyfile", keyfile)
+    with reloading(project, *files, "--ssl-keyfile-password", "open sesame") as command:
+        pid = get(command.wait_for_port(), "/pid", tls=certificates.client())
+        child = Path(f"/proc/{pid}/cmdline")
+        if child.exists():
+            assert b"sesame" not in child.read_bytes()
+        command.signal(signal.SIGTERM)
+        command.wait()
+    assert "holding https://" in command.output
+
+
 def test_what_cannot_start_is_said_before_any_server_is(project: Path) -> None:
+    code, output = finish("run", "shop:app", "--reload", "--ssl-certfile", "none", cwd=project)
+    assert code == 1
+    assert "ssl_certfile='none': it cannot be read" in output
     code, output = finish("run", "shop:app", "--reload", "--reload-dir", "none", cwd=project)
     assert code == 1
     assert f"--reload-dir {project / 'none'} is no directory" in output

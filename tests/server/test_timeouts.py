@@ -103,13 +103,56 @@ async def test_a_body_that_stops_is_answered_408() -> None:
 
 @in_loop
 async def test_a_body_that_goes_on_slowly_is_fine() -> None:
-    async with serving(echo, timeout_body=0.3) as server:
+    async with serving(echo, timeout_body=0.3, limit_body_rate=10) as server:
         client = await server.connect()
-        await client.send(request("POST", "/", ("Content-Length", "12")))
+        await client.send(request("POST", "/", ("Content-Length", "36")))
         for _ in range(12):
             await asyncio.sleep(0.05)
+            await client.send(b"xxx")
+        assert (await client.read_response()).body == b"POST / " + b"x" * 36
+
+
+@in_loop
+async def test_a_body_that_trickles_in_is_answered_408() -> None:
+    async with serving(echo, timeout_body=2 * SHORT) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/", ("Content-Length", "100000")))
+        reading = asyncio.ensure_future(client.read_response())
+        for _ in range(200):
+            if reading.done() or not client.send_what_fits(b"x"):
+                break
+            await asyncio.sleep(0.02)
+        assert (await reading).status == 408
+        await client.assert_closed()
+        assert len(server.refusals()) == 1
+
+
+@in_loop
+async def test_a_body_may_trickle_in_where_no_rate_is_asked_for() -> None:
+    async with serving(echo, timeout_body=2 * SHORT, limit_body_rate=0) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/", ("Content-Length", "15")))
+        for _ in range(15):
+            await asyncio.sleep(0.05)
             await client.send(b"x")
-        assert (await client.read_response()).body == b"POST / " + b"x" * 12
+        assert (await client.read_response()).body == b"POST / " + b"x" * 15
+
+
+@in_loop
+async def test_a_body_trickles_only_while_the_application_waits() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(6):
+            await receive()
+            await asyncio.sleep(SHORT)
+        await answer(b"late")(scope, receive, send)
+
+    async with serving(app, timeout_body=2 * SHORT) as server:
+        client = await server.connect()
+        await client.send(request("POST", "/", ("Content-Length", "100000")))
+        for _ in range(30):
+            client.send_what_fits(b"x")
+            await asyncio.sleep(SHORT / 5)
+        assert (await client.read_response()).body == b"late"
 
 
 @in_loop

@@ -163,6 +163,26 @@ async def test_an_owner_that_raises_does_not_stop_the_others(
 
 
 @in_loop
+async def test_a_suspended_timer_keeps_the_time_it_had_left() -> None:
+    owner, wheel = Owner(), TimerWheel(asyncio.get_running_loop())
+    timer = Timer(owner, 1)
+    assert wheel.suspend(timer) == 0
+    begun = time.monotonic()
+    wheel.arm(timer, 4)
+    left = wheel.suspend(timer)
+    await asyncio.sleep(8 * TICK)
+    assert owner.due == []
+    waited = time.monotonic() - begun
+    while not owner.due:  # however often it is suspended
+        wheel.resume(timer, left)
+        await asyncio.sleep(TICK / 5)
+        left = wheel.suspend(timer) or left
+        assert time.monotonic() - begun < waited + 40 * TICK
+    assert owner.due[0][1] - begun >= waited + 4 * TICK - 0.001
+    assert len(owner.due) == 1
+
+
+@in_loop
 async def test_a_closed_wheel_is_silent() -> None:
     owner, wheel = Owner(), TimerWheel(asyncio.get_running_loop())
     timer = Timer(owner, 1)

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import http.client
 import os
+import re
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,8 +17,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.cli.command import PATIENCE, ZondaCommand, finish
+from tests.server.tls_client import make_certificates
 from tests.server.workers import (
     APP,
     Client,
@@ -514,6 +520,42 @@ def test_a_rolling_restart_under_load_fails_no_request(project: Path) -> None:
         assert load.failed == []
         assert set(_lines(project / "served")) >= set(load.answered)
         (project / "answered").write_text(str(len(load.answered)))
+        command.end()
+
+
+def test_a_rolling_restart_closes_web_sockets_as_the_protocol_has_it(project: Path) -> None:
+    with supervised(project, "--workers", "2") as command:
+        address = f"ws://127.0.0.1:{command.port}/"
+        with connect(address) as session:
+            session.send("who?")
+            first = session.recv(timeout=PATIENCE)
+            command.signal(signal.SIGHUP)
+            with pytest.raises(ConnectionClosed) as closed:
+                session.recv(timeout=PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012  # service restart: come again
+        command.read_until("All workers are replaced")
+        with connect(address) as session:
+            session.send("who?")
+            assert session.recv(timeout=PATIENCE) != first
+        command.end()
+
+
+def test_workers_share_addresses_with_tls(project: Path) -> None:
+    files = make_certificates(project)
+    arguments = ("--ssl-certfile", files.certfile, "--ssl-keyfile", files.keyfile)
+    with Supervised(project, "--workers", "2", *arguments) as command:
+        found = re.search(r"https://127.0.0.1:(\d+)", command.read_until("Listening on https://"))
+        assert found is not None
+        context = ssl.create_default_context(cafile=files.authorities)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", int(found[1]), context=context, timeout=PATIENCE
+        )
+        connection.request("GET", "/")
+        assert int(connection.getresponse().read()) in command.workers()
+        command.signal(signal.SIGHUP)
+        command.read_until("All workers are replaced")
+        connection.close()
         command.end()
 
 

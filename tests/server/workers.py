@@ -34,6 +34,12 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": str(os.getpid())})
+        return
     path, query = scope["path"], scope["query_string"].decode()
     body = str(os.getpid())
     if path == "/kill":
@@ -62,8 +68,10 @@ async def app(scope, receive, send):
     elif path == "/babble":
         for name in os.listdir("/proc/self/fd"):
             try:
-                with socket.fromfd(int(name), socket.AF_UNIX, socket.SOCK_STREAM) as found:
-                    if found.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == socket.AF_UNIX:
+                if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    continue
+                with socket.socket(fileno=os.dup(int(name))) as found:
+                    if found.family == socket.AF_UNIX:
                         found.send(b'nonsense\\n[1]\\n{"state": [5]}\\n{"state": "gone?"}\\n')
             except OSError:
                 pass

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.server.tls_client import encrypted, make_certificates
 from zonda.asgi.types import Receive, Scope, Send
 from zonda.server.lifespan import LifespanFailed
 from zonda.server.listeners import ListenError
@@ -158,6 +159,32 @@ def test_it_listens_at_a_unix_socket(process: bool, app_dir: str, tmp_path: Path
         assert server.url == "http://localhost"
         assert client.get(server.url).status_code == 200
     assert not path.exists()
+
+
+def test_it_speaks_tls(process: bool, app_dir: str, tmp_path: Path) -> None:
+    certificates = make_certificates(tmp_path)
+    with LiveServer(
+        "live_app:app",
+        process=process,
+        app_dir=app_dir,
+        ssl_certfile=certificates.certfile,
+        ssl_keyfile=encrypted(certificates.keyfile, tmp_path / "encrypted.key"),
+        ssl_keyfile_password="open sesame",
+    ) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        assert httpx.get(server.url, verify=certificates.client()).status_code == 200
+    path = tmp_path / "socket"
+    server = LiveServer("live_app:app", app_dir=app_dir, uds=path, **certificates.settings)
+    with (
+        server,
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path), verify=certificates.client())
+        ) as client,
+    ):
+        assert server.url == "https://localhost"
+        assert server.port == 443
+        answer = client.get(server.url, extensions={"sni_hostname": "zonda.test"})
+        assert answer.status_code == 200
 
 
 def test_it_listens_at_ipv6() -> None:

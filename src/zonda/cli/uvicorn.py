@@ -24,8 +24,6 @@ def _later(what: str, instead: str = "") -> str:
     return f"{what} not in this release yet{'; ' if instead else ''}{instead}"
 
 
-_WEBSOCKETS = _Foreign(_later("WebSockets are"))
-_TLS = _Foreign(_later("TLS is", "let a proxy in front of Zonda end it"))
 _PROXY_HEADERS = _later("X-Forwarded-* fields are", "an ASGI middleware can read them")
 
 _FOREIGN = {
@@ -33,25 +31,17 @@ _FOREIGN = {
         "Zonda has one HTTP parser and no choice of it; leave it out", frozenset({"auto"})
     ),
     "--http2": _Foreign(_later("HTTP/2 is"), is_flag=True),
-    "--ws": _Foreign(_WEBSOCKETS.reason, frozenset({"none"})),
-    "--ws-max-size": _WEBSOCKETS,
-    "--ws-max-queue": _WEBSOCKETS,
-    "--ws-ping-interval": _WEBSOCKETS,
-    "--ws-ping-timeout": _WEBSOCKETS,
-    "--ws-per-message-deflate": _WEBSOCKETS,
     "--proxy-headers": _Foreign(_PROXY_HEADERS, is_flag=True),
     "--no-proxy-headers": _Foreign("", frozenset({""}), is_flag=True),
     "--forwarded-allow-ips": _Foreign(_PROXY_HEADERS),
     "--timeout-worker-healthcheck": _Foreign(
         "the settings are --timeout-worker-stall and --stall-restart here"
     ),
-    "--ssl-keyfile": _TLS,
-    "--ssl-certfile": _TLS,
-    "--ssl-keyfile-password": _TLS,
-    "--ssl-version": _TLS,
-    "--ssl-cert-reqs": _TLS,
-    "--ssl-ca-certs": _TLS,
-    "--ssl-ciphers": _TLS,
+    "--ssl-version": _Foreign(
+        "a constant of Python's ssl module names one version of TLS, or all that there are; every "
+        "version from --ssl-min-version on is spoken here",
+        frozenset({"2", "17"}),  # PROTOCOL_TLS and PROTOCOL_TLS_SERVER
+    ),
     "--h11-max-incomplete-event-size": _Foreign("the limit is --limit-request-head here"),
     "--reset-contextvars": _Foreign(
         "every request has a context of its own here, a copy of what lifespan left; leave it out",

@@ -14,12 +14,14 @@ cdef class Stream:
     cpdef write_file(self, FileSegment segment, bint end)
     cpdef write_trailers(self, fields)
     cpdef write_interim(self, int status, fields)
+    cpdef switch(self, fields)
     cpdef reset(self)
     cpdef want_body(self)
     cpdef consumed(self, Py_ssize_t size)
 
 cdef class Runner:
     cpdef Exchange open(self, Service service, Stream stream, Request request)
+    cpdef Exchange open_websocket(self, Service service, Stream stream, Request request, handshake)
 
 cdef class Exchange:
     cdef readonly Service service
@@ -28,6 +30,8 @@ cdef class Exchange:
     cdef public object client
     cdef public object server
     cdef public str scheme
+    cdef readonly bint is_websocket
+    cdef public dict tls
     cdef readonly int status
     cdef readonly long long body_sent
     cdef readonly double started_at
@@ -49,6 +53,8 @@ cdef class Exchange:
     cpdef end_body(self)
     cpdef half_closed(self)
     cpdef lost(self)
+    cpdef readable(self)
+    cpdef resume_readers(self)
     cpdef writable(self)
     cpdef start(self, int status, fields, bint trailers)
     @cython.locals(phase=int, whole=bint)
@@ -64,5 +70,4 @@ cdef class Exchange:
     cpdef wait_until_writable(self)
     cdef object _send_head(self, long long length)
     cdef object _ended(self)
-    cdef object _wake_receivers(self)
     cdef bint _accepts_trailers(self) except -1

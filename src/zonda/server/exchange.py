@@ -20,10 +20,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from time import perf_counter
+from typing import Any
 
-from zonda.server.reactor.interface import FileSegment
+from zonda.server.reactor.interface import FileSegment, Transport
 from zonda.server.service import Service
+from zonda.server.waiter import AnyWaiter, with_waiter
 from zonda.wire.events import Request
+from zonda.wire.websocket.handshake import Handshake
 
 __all__ = ["BODY_BUFFER", "ClientDisconnected", "Exchange", "Runner", "Stream"]
 
@@ -93,6 +96,18 @@ class Stream:
         """Break the response off, so that the peer cannot take it for complete."""
         raise NotImplementedError
 
+    def switch(self, fields: Fields) -> tuple[Transport, bytes]:
+        """Accept the protocol that the client asks for: 101, or 200 to an extended CONNECT.
+
+        From here on octets go both ways over the transport that is returned, and whose connection
+        is the caller's to set; those that have come already are returned with it. The exchange has
+        no more to do with this stream.
+
+        Raises:
+            ResponseError: A field cannot be sent. Nothing was written.
+        """
+        raise NotImplementedError
+
     def want_body(self) -> None:
         """The application waits for the request's body: let the peer send."""
         raise NotImplementedError
@@ -103,10 +118,23 @@ class Stream:
 
 
 class Runner:
-    """How applications of one kind are called."""
+    """How applications of one kind are called.
+
+    Attributes:
+        runs_websockets: Whether they can be called for a WebSocket. Where not, the request for one
+            is a request like any other.
+    """
+
+    runs_websockets = False
 
     def open(self, service: Service, stream: Stream, request: Request) -> Exchange:
         """An exchange for ``request``, not begun."""
+        raise NotImplementedError
+
+    def open_websocket(
+        self, service: Service, stream: Stream, request: Request, handshake: Handshake
+    ) -> Exchange:
+        """An exchange for the request for a WebSocket, not begun."""
         raise NotImplementedError
 
 
@@ -123,6 +151,8 @@ class Exchange:
         phase: How far the response has come; see above.
         buffered: Bytes of the request's body that wait for the application, with an overhead.
         client: The peer's address, or None.
+        is_websocket: Whether a WebSocket is what the client asks for.
+        tls: What an application is told of the connection's TLS, or None without.
     """
 
     def set_up(self, service: Service, stream: Stream, request: Request) -> None:
@@ -133,6 +163,8 @@ class Exchange:
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int | None] | None = None
         self.scheme = "http"
+        self.is_websocket = False
+        self.tls: dict[str, Any] | None = None
         self.status = 0
         self.body_sent = 0
         self.started_at = perf_counter() if service.on_complete is not None else 0.0
@@ -148,8 +180,8 @@ class Exchange:
         self._body_delivered = False
         self._left = False
         self._told = False
-        self._receivers: list[asyncio.Future[None]] | None = None
-        self._senders: list[asyncio.Future[None]] | None = None
+        self._receivers: list[AnyWaiter] | None = None
+        self._senders: list[AnyWaiter] | None = None
 
     # For the protocol
 
@@ -169,13 +201,13 @@ class Exchange:
             self._pieces.append(piece)
         self.buffered += len(piece) + _PIECE_OVERHEAD
         if self._receivers is not None:
-            self._wake_receivers()
+            self.readable()
 
     def end_body(self) -> None:
         """The request is complete."""
         self._body_complete = True
         if self._receivers is not None:
-            self._wake_receivers()
+            self.readable()
 
     def half_closed(self) -> None:
         """The client will send nothing more; it may still read, so the response goes on.
@@ -184,19 +216,33 @@ class Exchange:
         http.disconnect, and from then on its sends raise; one that does not ask is not cut short.
         """
         self._left = True
-        if self._receivers is not None:
-            self._wake_receivers()
+        self.readable()
 
     def lost(self) -> None:
         """The client has left, or the stream was broken off."""
         self.gone = True
         self._fields = ()
-        if self._receivers is not None:
-            self._wake_receivers()
+        self.readable()
         if self._senders is not None:
             self.writable()
         if self.begun and self.phase != _COMPLETE:
             self._ended()
+
+    def readable(self) -> None:
+        """There is something new to tell the application that waits for the client."""
+        receivers = self._receivers
+        self._receivers = None
+        if receivers is not None:
+            for waiter in receivers:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def resume_readers(self) -> None:
+        """As ``readable``, from the event loop and never from within an application's call.
+
+        Whoever waits may therefore go on at once.
+        """
+        self.readable()
 
     def writable(self) -> None:
         """The stream is no longer blocked."""
@@ -332,13 +378,13 @@ class Exchange:
         if not self._body_complete:
             self.stream.want_body()
         waiter: asyncio.Future[None] = self.service.loop.create_future()
-        self._receivers = _with(self._receivers, waiter)
+        self._receivers = with_waiter(self._receivers, waiter)
         return waiter
 
     def wait_until_writable(self) -> asyncio.Future[None]:
         """A future that is done when the stream takes more, or the client has left."""
         waiter: asyncio.Future[None] = self.service.loop.create_future()
-        self._senders = _with(self._senders, waiter)
+        self._senders = with_waiter(self._senders, waiter)
         return waiter
 
     def _send_head(self, length: int) -> None:
@@ -353,19 +399,10 @@ class Exchange:
 
     def _ended(self) -> None:
         """The response is complete, or never will be: tell whoever counts."""
-        if self._receivers is not None:
-            self._wake_receivers()
+        self.readable()
         observer = self.service.on_complete
         if observer is not None:
             observer(self)
-
-    def _wake_receivers(self) -> None:
-        receivers = self._receivers
-        self._receivers = None
-        if receivers is not None:
-            for waiter in receivers:
-                if not waiter.done():
-                    waiter.set_result(None)
 
     def _accepts_trailers(self) -> bool:
         for name, value in self.request.headers:
@@ -375,14 +412,3 @@ class Exchange:
 
     def _out_of_order(self, what: str) -> RuntimeError:
         return RuntimeError(f"{what} was not expected: {_EXPECTED[self.phase]}")
-
-
-def _with(
-    waiters: list[asyncio.Future[None]] | None, waiter: asyncio.Future[None]
-) -> list[asyncio.Future[None]]:
-    """``waiters`` with ``waiter`` and without those that were given up."""
-    if waiters is None:
-        return [waiter]
-    kept = [other for other in waiters if not other.done()]
-    kept.append(waiter)
-    return kept

@@ -1,22 +1,20 @@
 cimport cython
 
+from zonda.server.connection cimport ServedConnection
 from zonda.server.exchange cimport Exchange, Runner, Stream
-from zonda.server.reactor.interface cimport Connection, FileSegment, Transport
-from zonda.server.reactor.wheel cimport Timer
+from zonda.server.reactor.interface cimport FileSegment, Transport
 from zonda.server.service cimport Service
 from zonda.wire.events cimport Request
 from zonda.wire.http1.parser cimport RequestParser
 from zonda.wire.http1.response cimport ResponseEncoder
 
-cdef int _OPEN, _CLOSING, _CLOSED, _READ_TIMER, _WRITE_TIMER
+cdef int _OPEN, _CLOSING, _CLOSED
 cdef Py_ssize_t HIGH_WATER, BODY_BUFFER, READ_AHEAD, DISCARD_LIMIT
 cdef int REQUESTS_A_TURN, DRAIN_TICKS
 cdef object END, NEED_DATA
 cdef unsigned char _SLASH
 
-cdef class HTTP1Connection(Connection):
-    cdef readonly Service service
-    cdef readonly Transport transport
+cdef class HTTP1Connection(ServedConnection):
     cdef readonly str scheme
     cdef readonly Runner runner
     cdef readonly RequestParser parser
@@ -25,18 +23,19 @@ cdef class HTTP1Connection(Connection):
     cdef int _phase
     cdef bint _driving, _scheduled, _paused, _request_complete, _response_complete
     cdef bint _head_begun, _peer_ended
-    cdef Py_ssize_t _discarded
-    cdef long long _taken_before
-    cdef Timer _read_timer, _write_timer
+    cdef Py_ssize_t _discarded, _brought
+    cdef long long _body_left
 
-    cpdef drain(self)
+    cpdef refuse(self, int status, str reason, bytes text)
     cdef object _drive(self)
     @cython.locals(exchange=Exchange, requests=int)
     cdef object _drive_on(self)
     @cython.locals(service=Service, exchange=Exchange)
     cdef object _open_exchange(self, Request request)
     cdef object _end_request(self, Exchange exchange)
+    cdef bint _takes_websocket(self, bytes upgrade) except -1
     cdef bint _is_misdirected(self, Request request) except -1
+    @cython.locals(service=Service)
     cdef bint _take_body(self, Exchange exchange, bytes piece) except -1
     cdef object _await_head(self)
     @cython.locals(service=Service)
@@ -51,12 +50,12 @@ cdef class HTTP1Connection(Connection):
     cdef object _read_ahead(self)
     cdef object _pause(self)
     cdef object _resume_reading(self)
-    cdef object _reject(self, int status, str reason, bint retry=*)
+    cdef object _reject(self, int status, str reason, fields=*)
     cdef object _break(self)
     cdef object break_off(self)
     cdef object _finish(self)
-    cdef object _linger(self)
-    cdef object _write_timer_due(self)
+    cdef object _await_end(self)
+    cdef bytes switch(self)
 
 cdef class HTTP1Stream(Stream):
     cdef readonly HTTP1Connection connection
@@ -69,4 +68,4 @@ cdef class HTTP1Stream(Stream):
     cdef object begin(self, Request request)
     cdef object end(self)
     cdef object _end_body(self, Py_ssize_t size, trailers)
-    cdef object answer(self, int status, bytes text, bint retry)
+    cdef object answer(self, int status, bytes text, more)

@@ -6,7 +6,7 @@ writing side, what its exchanges answer to. The connection's phases::
     OPEN       requests are read and answered, in order; pipelined ones wait unparsed
     CLOSING    our last octet is queued; what the peer still sends is read and dropped, so that
                closing does not reset the connection under the answer (RFC 9112 section 9.6)
-    CLOSED     the socket is gone
+    CLOSED     the socket is gone, or another protocol's: see ``switch``
 
 ``_drive`` is the only place where requests are parsed and applications begin. It is entered from
 the reactor, never from within an application's call: an application that completes a response
@@ -17,30 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from zonda.server.connection import DRAIN_TICKS, ServedConnection
 from zonda.server.exchange import BODY_BUFFER, Exchange, Runner, Stream
-from zonda.server.reactor.interface import (
-    HIGH_WATER,
-    Connection,
-    FileFaultError,
-    FileSegment,
-    Transport,
-)
-from zonda.server.reactor.wheel import Timer
+from zonda.server.reactor.interface import HIGH_WATER, FileFaultError, FileSegment, Transport
 from zonda.server.service import Service
 from zonda.wire.events import END, NEED_DATA, Request
-from zonda.wire.http1 import encode_interim
+from zonda.wire.http1 import encode_interim, encode_switching
 from zonda.wire.http1.errors import ProtocolError
 from zonda.wire.http1.parser import RequestParser
 from zonda.wire.http1.response import ResponseEncoder
+from zonda.wire.websocket.errors import HandshakeRefused
+from zonda.wire.websocket.handshake import asks_for_websocket, read_handshake
 
 __all__ = ["HTTP1Connection", "HTTP1Stream"]
 
 _OPEN = 0
 _CLOSING = 1
 _CLOSED = 2
-
-_READ_TIMER = 0
-_WRITE_TIMER = 1
 
 _SLASH = 0x2F
 
@@ -53,9 +46,6 @@ DISCARD_LIMIT = 262_144
 REQUESTS_A_TURN = 64
 """Pipelined requests answered before other connections have their turn."""
 
-DRAIN_TICKS = 5
-"""How long an idle connection may still bring a request once the server drains, in wheel ticks."""
-
 _STATUS_TEXT = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -63,6 +53,7 @@ _STATUS_TEXT = {
     414: b"URI Too Long",
     417: b"Expectation Failed",
     421: b"Misdirected Request",
+    426: b"Upgrade Required",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
     503: b"Service Unavailable",
@@ -72,7 +63,7 @@ _STATUS_TEXT = {
 Fields = Iterable[tuple[bytes, bytes]]
 
 
-class HTTP1Connection(Connection):
+class HTTP1Connection(ServedConnection):
     """The life of one HTTP/1 connection."""
 
     def __init__(
@@ -82,8 +73,7 @@ class HTTP1Connection(Connection):
         scheme: str,
         runner: Runner,
     ) -> None:
-        self.service = service
-        self.transport = transport
+        self.open(service, transport)
         self.scheme = scheme
         self.runner = runner
         self.parser = RequestParser(service.limits)
@@ -98,10 +88,8 @@ class HTTP1Connection(Connection):
         self._head_begun = False
         self._peer_ended = False
         self._discarded = 0
-        self._taken_before = 0
-        self._read_timer = Timer(self, _READ_TIMER)
-        self._write_timer: Timer | None = None
-        service.connections.add(self)
+        self._brought = 0  # bytes of body since it had its full time
+        self._body_left = 0  # what is left of that time, once some of it has passed
         service.wheel.arm(self._read_timer, service.ticks_head)
 
     # From the reactor
@@ -130,20 +118,12 @@ class HTTP1Connection(Connection):
         if self.exchange is not None and self._request_complete:
             self.exchange.half_closed()
 
-    def write_blocked(self) -> None:
-        """The peer takes no more for now: it has so long to take some."""
-        if self._write_timer is None:
-            self._write_timer = Timer(self, _WRITE_TIMER)
-        self._taken_before = self.transport.taken()
-        self.service.wheel.arm(self._write_timer, self.service.ticks_write)
-
     def flushed(self) -> None:
         """The peer has taken most of what was queued."""
         if self.transport.queued == 0:
-            if self._write_timer is not None:
-                self.service.wheel.disarm(self._write_timer)
+            self.write_unblocked()
             if self._phase == _CLOSING:
-                self._linger()
+                self._await_end()
                 return
         if self.exchange is not None and not self._response_complete:
             self.exchange.writable()
@@ -155,10 +135,7 @@ class HTTP1Connection(Connection):
         service = self.service
         if isinstance(error, FileFaultError):
             service.logger.error("a response was broken off: %s", error)
-        service.wheel.drop(self._read_timer)
-        if self._write_timer is not None:
-            service.wheel.drop(self._write_timer)
-        service.connections.discard(self)
+        self.leave()
         exchange = self.exchange
         self.exchange = None
         if exchange is not None:
@@ -179,17 +156,17 @@ class HTTP1Connection(Connection):
             if transport.queue and not transport.closed:
                 transport.flush()
 
-    def timer_due(self, kind: int) -> None:
-        """A time-out has passed."""
-        if kind == _WRITE_TIMER:
-            self._write_timer_due()
-        elif self._phase == _CLOSING:
+    def read_timer_due(self) -> None:
+        """What was waited for has not come in time."""
+        if self._phase == _CLOSING:
             self.transport.close()
         elif self.exchange is not None:
             if self._response_complete:
                 self._finish()
             elif not self._request_complete:
-                self._reject(408, "the request's body stopped coming")
+                self._reject(408, "the request's body did not come, or too slowly")
+            elif not self.exchange.head_sent:
+                self._reject(503, "the application did not accept a WebSocket in time")
         elif self.parser.idle:
             self._finish()
         else:
@@ -199,6 +176,12 @@ class HTTP1Connection(Connection):
         """End after the request in hand, or the one that may be on its way."""
         if self._phase == _OPEN and self.exchange is None and self.parser.idle:
             self.service.wheel.arm(self._read_timer, DRAIN_TICKS)
+
+    def refuse(self, status: int, reason: str, text: bytes) -> None:
+        """Answer whatever the peer has to say with ``text``, and close."""
+        self.service.refused(self.transport.client, status, reason)
+        self.stream.answer(status, text, ())
+        self._finish()
 
     # Requests
 
@@ -258,25 +241,47 @@ class HTTP1Connection(Connection):
         self._head_begun = False
         service.wheel.disarm(self._read_timer)
         self.stream.begin(request)
-        if service.limit_concurrency and service.in_flight >= service.limit_concurrency:
-            self._reject(503, "more requests than --limit-concurrency allows", True)
+        if service.is_full():
+            retry = ((b"retry-after", b"1"),)
+            self._reject(503, "more requests than --limit-concurrency allows", retry)
             return
         if request.target[0] != _SLASH and self._is_misdirected(request):
             # Not for this connection (RFC 9110 section 7.4).
             self._reject(421, "an https target on a connection without TLS")
             return
-        exchange = self.runner.open(service, self.stream, request)
+        if request.upgrade is None or not self._takes_websocket(request.upgrade):
+            exchange = self.runner.open(service, self.stream, request)
+        else:
+            try:
+                handshake = read_handshake(request.method, request.http_version, request.headers)
+            except HandshakeRefused as refusal:
+                self._reject(refusal.status, refusal.reason, refusal.headers)
+                return
+            exchange = self.runner.open_websocket(service, self.stream, request, handshake)
         exchange.client = self.transport.client
         exchange.server = self.transport.server
         exchange.scheme = self.scheme
+        exchange.tls = self.transport.tls
         self.exchange = exchange
         if not request.chunked and request.content_length <= 0:
             self._end_request(exchange)
+        else:
+            self._brought = 0
+            self._body_left = 0
+        if exchange.is_websocket and self._request_complete:
+            service.wheel.arm(self._read_timer, service.ticks_handshake)
+
+    def _takes_websocket(self, upgrade: bytes) -> bool:
+        return (
+            self.service.takes_websockets
+            and self.runner.runs_websockets
+            and asks_for_websocket(upgrade)
+        )
 
     def _end_request(self, exchange: Exchange | None) -> None:
         """The request has come, whole."""
-        self._request_complete = True
         self.service.wheel.disarm(self._read_timer)
+        self._request_complete = True
         if exchange is not None:
             exchange.end_body()
             if self._peer_ended:
@@ -293,8 +298,13 @@ class HTTP1Connection(Connection):
                 self._finish()
                 return False
             return True
-        if self._read_timer.armed:
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+        service = self.service
+        self._brought += len(piece)
+        if self._brought >= service.body_floor:
+            self._brought = 0
+            self._body_left = 0
+            if self._read_timer.armed:
+                service.wheel.arm(self._read_timer, service.ticks_body)
         exchange.add_body(piece)
         if exchange.buffered < BODY_BUFFER:
             return True
@@ -369,11 +379,19 @@ class HTTP1Connection(Connection):
             if self._paused:
                 self._resume_reading()
                 self._schedule()
-            self.service.wheel.arm(self._read_timer, self.service.ticks_body)
+            wheel = self.service.wheel
+            if self._body_left:
+                wheel.resume(self._read_timer, self._body_left)
+                self._body_left = 0
+            elif not self._read_timer.armed:
+                wheel.arm(self._read_timer, self.service.ticks_body)
 
     def body_consumed(self) -> None:
         """From the stream: the application has taken what there was."""
-        self.service.wheel.disarm(self._read_timer)
+        wheel = self.service.wheel
+        if self._read_timer.armed:
+            # Time waited counts until enough has come for it, in however many pieces.
+            self._body_left = wheel.suspend(self._read_timer)
         if self._paused and self._phase == _OPEN:
             self._resume_reading()
             self._schedule()
@@ -400,7 +418,7 @@ class HTTP1Connection(Connection):
 
     # The end
 
-    def _reject(self, status: int, reason: str, retry: bool = False) -> None:
+    def _reject(self, status: int, reason: str, fields: Fields = ()) -> None:
         """Answer what is refused, if an answer is still possible, and close."""
         service = self.service
         service.refused(self.transport.client, status, reason)
@@ -412,7 +430,7 @@ class HTTP1Connection(Connection):
                 self._break()
                 return
             exchange.lost()
-        self.stream.answer(status, _STATUS_TEXT.get(status, b"Error"), retry)
+        self.stream.answer(status, _STATUS_TEXT.get(status, b"Error"), fields)
         self._finish()
 
     def _break(self) -> None:
@@ -441,22 +459,23 @@ class HTTP1Connection(Connection):
                 self._resume_reading()
             self.transport.shutdown_write()
             if self.transport.queued == 0:
-                self._linger()
+                self._await_end()
 
-    def _linger(self) -> None:
+    def _await_end(self) -> None:
+        """All is sent: close when the peer does."""
         if self._peer_ended:
             self.transport.close()
-        elif not self._read_timer.armed:
-            ticks = DRAIN_TICKS if self.service.draining else self.service.ticks_linger
-            self.service.wheel.arm(self._read_timer, max(1, ticks))
+        else:
+            self.linger()
 
-    def _write_timer_due(self) -> None:
-        transport = self.transport
-        if transport.queued and transport.taken() == self._taken_before:
-            self.service.refused(transport.client, 0, "the peer stopped reading its response")
-            transport.abort()
-        elif transport.queued:
-            self.write_blocked()
+    def switch(self) -> bytes:
+        """Leave the transport to another protocol. What was read and is not HTTP is returned."""
+        self._phase = _CLOSED
+        self.exchange = None
+        self.leave()
+        if self._paused:
+            self._resume_reading()
+        return self.parser.take_unread()
 
 
 class HTTP1Stream(Stream):
@@ -562,14 +581,18 @@ class HTTP1Stream(Stream):
         if self._request is not None and not self._request.is_http_10:
             self.transport.write(encode_interim(status, fields))
 
-    def answer(self, status: int, text: bytes, retry: bool) -> None:
+    def switch(self, fields: Fields) -> tuple[Transport, bytes]:
+        """Send 101 (Switching Protocols) and leave the connection to the caller."""
+        transport = self.transport
+        transport.write(encode_switching(fields, self.service.default_fields()))
+        return transport, self.connection.switch()
+
+    def answer(self, status: int, text: bytes, more: Fields) -> None:
         """Queue a whole response of the server's own, the connection's last."""
         encoder = self.encoder
         method = self._request.method if self._request is not None else "GET"
         encoder.start(method, False, False)
-        fields = [(b"content-type", b"text/plain; charset=utf-8")]
-        if retry:
-            fields.append((b"retry-after", b"1"))
+        fields = [(b"content-type", b"text/plain; charset=utf-8"), *more]
         transport = self.transport
         size = encoder.head(
             transport.queue, status, fields, len(text), self.service.default_fields()

@@ -4,7 +4,8 @@ Two loggers: `zonda` for what happens to the server, to standard error, and `zon
 line a request, to standard output. Both can be configured like any logger (`--log-config`); this
 module has the default, which is made to be read by people.
 
-A line is safe against forgery: what came from a client is escaped before it is written.
+A line is safe against forgery: what came from a client is escaped before it is written. And it
+harms no request: where it cannot be written, for want of room on the disk, it is counted and lost.
 """
 
 import importlib
@@ -16,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from zonda.server.settings import Settings, SettingsError
 
-__all__ = ["Formatter", "access", "configure", "log_access", "logger"]
+__all__ = ["Formatter", "LineHandler", "access", "configure", "log_access", "logger"]
 
 logger = logging.getLogger("zonda")
 access = logging.getLogger("zonda.access")
@@ -115,6 +116,76 @@ class Formatter(logging.Formatter):
         return f"{_DIM}{moment}{_RESET} {color}{record.levelname:<8}{_RESET} {record.message}"
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes whole entries; those that cannot be written it counts, and the server goes on.
+
+    The standard library's would write a traceback for each, and keep part of what it failed to
+    write. This one says so once, in the log `zonda` if that is another; and when there is room
+    again, how many entries are missing at that place.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, name_of_log: str = "log") -> None:
+        super().__init__(stream)
+        self._name_of_log = name_of_log
+        self._missing = 0
+        self._reason = ""
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one entry."""
+        try:
+            text = self.format(record) + self.terminator
+        except Exception:
+            self.handleError(record)
+            return
+        if self._missing:
+            text = f"{self._notice()}{self.terminator}{text}"
+        try:
+            self._write(text)
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
+            self._missing += 1
+            self._reason = getattr(error, "strerror", None) or str(error)
+            if self._missing == 1:
+                self._complain()
+        else:
+            self._missing = 0
+
+    def _write(self, text: str) -> None:
+        stream = self.stream
+        stream.flush()  # what the application has printed comes first
+        try:
+            descriptor = stream.fileno()
+        except (OSError, ValueError, AttributeError):  # not a file
+            stream.write(text)
+            stream.flush()
+            return
+        data = memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace"))
+        if self._torn:
+            data = memoryview(b"\n" + bytes(data))
+        while data:
+            written = os.write(descriptor, data)
+            data = data[written:]
+            self._torn = bool(data)
+
+    def _notice(self) -> str:
+        entries = "entry is" if self._missing == 1 else "entries are"
+        return self.format(
+            _record(logging.WARNING, f"{self._missing} {entries} missing here: {self._reason}")
+        )
+
+    def _complain(self) -> None:
+        if self not in logger.handlers:
+            logger.error(
+                "The %s cannot be written (%s): entries are lost until it can",
+                self._name_of_log,
+                self._reason,
+            )
+
+
+def _record(level: int, text: str) -> logging.LogRecord:
+    return logging.LogRecord(logger.name, level, __file__, 0, text, None, None)
+
+
 def configure(settings: Settings, *, pid: bool = False) -> None:
     """Set the loggers up as the settings say; raises `SettingsError` for a bad `log_config`.
 
@@ -147,8 +218,8 @@ def _default_config(settings: Settings, *, pid: bool) -> dict[str, Any]:
             for name, stream in (("server", sys.stderr), ("access", sys.stdout))
         },
         "handlers": {
-            "server": _handler("server", "ext://sys.stderr"),
-            "access": _handler("access", "ext://sys.stdout"),
+            "server": _handler("server", "log", "ext://sys.stderr"),
+            "access": _handler("access", "access log", "ext://sys.stdout"),
         },
         "loggers": {
             "zonda": {"level": level, "handlers": ["server"], "propagate": False},
@@ -157,8 +228,8 @@ def _default_config(settings: Settings, *, pid: bool) -> dict[str, Any]:
     }
 
 
-def _handler(formatter: str, stream: str) -> dict[str, str]:
-    return {"class": "logging.StreamHandler", "formatter": formatter, "stream": stream}
+def _handler(formatter: str, name: str, stream: str) -> dict[str, Any]:
+    return {"()": LineHandler, "formatter": formatter, "stream": stream, "name_of_log": name}
 
 
 class _Terminal(Protocol):

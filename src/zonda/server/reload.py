@@ -26,6 +26,7 @@ from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.logs import logger
 from zonda.server.processes import Child, start_child
 from zonda.server.settings import Settings
+from zonda.server.tls import make_provider
 
 __all__ = ["ReloadError", "WatchedFiles", "supervise"]
 
@@ -92,6 +93,7 @@ def supervise(target: str, settings: Settings) -> None:
     if sys.platform == "win32":
         raise ReloadError("--reload hands sockets to a child, which this release cannot on Windows")
     files = WatchedFiles(settings)
+    make_provider(settings)  # the child makes its own; what is wrong is said here
     with contextlib.ExitStack() as at_end:
         listeners = at_end.enter_context(open_listeners(settings))
         child = _Served(target, settings, listeners)
@@ -102,7 +104,8 @@ def supervise(target: str, settings: Settings) -> None:
         )
         next(changes)  # from here on changes are seen, so the child reads what is current
         folders = ", ".join(str(folder) for folder in files.folders)
-        urls = ", ".join(describe(listener) for listener in listeners.sockets)
+        scheme = "http" if settings.ssl_certfile is None else "https"
+        urls = ", ".join(describe(listener, scheme) for listener in listeners.sockets)
         logger.info("Watching %s for changes, holding %s", folders, urls)
         child.start()
         for changed in changes:

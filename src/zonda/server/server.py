@@ -32,6 +32,7 @@ from zonda.server.reactor import available
 from zonda.server.reload import supervise
 from zonda.server.settings import SUPERVISING, Settings, SettingsError, all_settings
 from zonda.server.share import Share
+from zonda.server.tls import make_provider
 from zonda.server.worker import Worker, WorkerState
 
 __all__ = ["Server", "loop_factory", "serve"]
@@ -85,7 +86,8 @@ class Server:
     @property
     def urls(self) -> list[str]:
         """Where it listens, with the ports it was given; empty when it does not."""
-        return [describe(each) for each in self._listeners.sockets if each.fileno() >= 0]
+        scheme = "http" if self.settings.ssl_certfile is None else "https"
+        return [describe(each, scheme) for each in self._listeners.sockets if each.fileno() >= 0]
 
     def load(self) -> ASGIApp:
         """The application, imported as `start` would; raises `LoadError`."""
@@ -97,6 +99,7 @@ class Server:
         if not logger.hasHandlers():
             logs.configure(self.settings)
         self._loop = asyncio.get_running_loop()
+        tls = make_provider(self.settings)
         self._listeners = open_listeners(self.settings)
         try:
             app = self._load()
@@ -107,6 +110,7 @@ class Server:
                 self._listeners.sockets,
                 share=self._share,
                 control=self._worker_entered,
+                tls=tls,
             )
             await self._worker.start()
         except BaseException:

@@ -19,6 +19,7 @@ from zonda.server.logs import logger
 from zonda.server.server import Server, loop_factory
 from zonda.server.settings import Settings, SettingsError
 from zonda.server.systemd import Notifier
+from zonda.server.tls import make_provider
 from zonda.server.worker import WorkerState
 
 __all__ = ["NotifyingServer", "check", "run_server"]
@@ -82,6 +83,7 @@ def check(server: Server) -> int:
     try:
         logs.configure(server.settings)
         loop_factory(server.settings)
+        make_provider(server.settings)
         server.load()
     except _EXPECTED as error:
         return _report(error)

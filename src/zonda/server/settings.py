@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from zonda.server import values
 from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
 
-__all__ = ["SUPERVISING", "Setting", "Settings", "SettingsError", "all_settings"]
+__all__ = [
+    "SUPERVISING",
+    "Setting",
+    "Settings",
+    "SettingsError",
+    "all_settings",
+    "to_environment",
+]
 
 
 class SettingsError(ValueError):
@@ -67,14 +74,14 @@ class Setting:
         return each
 
     @property
-    def secret(self) -> bool:
-        """Whether the value is shown to nobody."""
-        return self.name.endswith("password")
-
-    @property
     def yes_or_no(self) -> bool:
         """Whether the option takes no value and has a `--no-…` form."""
         return isinstance(self.kind, values.Flag)
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must not be seen."""
+        return isinstance(self.kind, values.Secret)
 
     def check(self, value: Any) -> Any:
         """`value` in the form it is kept in; raises `SettingsError`."""
@@ -83,7 +90,21 @@ class Setting:
         try:
             return self.kind.check(value)
         except ValueError as error:
-            raise SettingsError(self.name, str(error), value) from None
+            shown = None if self.secret else value
+            raise SettingsError(self.name, str(error), shown) from None
+
+
+class _ClientCertificates(values.Choice):
+    """Whether clients show certificates; the numbers are those of `ssl.VerifyMode`."""
+
+    def read(self, text: str) -> str:
+        number = text.strip()
+        return self.words[int(number)] if number in {"0", "1", "2"} else super().read(text)
+
+    def check(self, value: Any) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return self.read(str(int(value)))
+        return super().check(value)
 
 
 class _LogConfig(values.Path):
@@ -100,11 +121,12 @@ def setting(
 ) -> Any:
     """A field of `Settings`; `variable` is an environment variable that replaces the default."""
     metadata = {"group": group, "kind": kind, "default": default, "help": text}
+    shown = not isinstance(kind, values.Secret)
     if variable is None:
-        return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default=default, metadata=metadata, repr=shown)
     # Looked up when a Settings is made, so that a test run can turn it for all servers it starts.
     return dataclasses.field(
-        default_factory=lambda: os.environ.get(variable) or default, metadata=metadata
+        default_factory=lambda: os.environ.get(variable) or default, metadata=metadata, repr=shown
     )
 
 
@@ -215,6 +237,62 @@ class Settings:
         values.Count(1),
         "Connections that wait to be accepted; the system may have a lower limit of its own.",
         default=2048,
+    )
+
+    # TLS
+
+    ssl_certfile: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Speak TLS at every address, with this certificate: PEM, followed by the certificates "
+        "between it and the authority's.",
+        default=None,
+    )
+    ssl_keyfile: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Private key of the certificate, in PEM; needless if the certificate's file holds it too.",
+        default=None,
+    )
+    ssl_keyfile_password: str | None = setting(
+        "TLS",
+        values.Secret(),
+        "What the key is encrypted with. Others can read a command line: better in the environment "
+        "variable ZONDA_SSL_KEYFILE_PASSWORD.",
+        default=None,
+        variable="ZONDA_SSL_KEYFILE_PASSWORD",
+    )
+    ssl_min_version: str = setting(
+        "TLS",
+        values.Choice(
+            "1.2",
+            "1.3",
+            refused={
+                "1.0": "TLS 1.0 is broken (RFC 8996): 1.2 or 1.3",
+                "1.1": "TLS 1.1 is broken (RFC 8996): 1.2 or 1.3",
+            },
+        ),
+        "Oldest version of TLS to speak.",
+        default="1.2",
+    )
+    ssl_ciphers: str | None = setting(
+        "TLS",
+        values.Text(),
+        "Cipher suites of TLS 1.2, as `openssl ciphers` takes them; those of 1.3 are all good.",
+        default=None,
+    )
+    ssl_cert_reqs: str = setting(
+        "TLS",
+        _ClientCertificates("none", "optional", "required"),
+        "Ask clients for certificates; 0, 1 and 2 mean the same.",
+        default="none",
+    )
+    ssl_ca_certs: str | None = setting(
+        "TLS",
+        values.Path(),
+        "Authorities whose client certificates are trusted: a PEM file, or a directory with the "
+        "names that `openssl rehash` makes.",
+        default=None,
     )
 
     # Process
@@ -394,6 +472,93 @@ class Settings:
         "Length of a request's body; longer ones are answered 413.",
         default=1024**3,
     )
+    limit_body_rate: int = setting(
+        "Limits",
+        values.Size(1, zero="none"),
+        "Bytes a second that a request's body brings at least, on average over --timeout-body of "
+        "waiting for it; slower ones are answered 408.",
+        default=100,
+    )
+
+    # WebSocket
+
+    ws: str = setting(
+        "WebSocket",
+        values.Choice(
+            "auto",
+            "none",
+            refused=dict.fromkeys(
+                ("websockets", "websockets-sansio", "wsproto"),
+                "Zonda has a WebSocket codec of its own and no choice of it; use auto",
+            ),
+        ),
+        "Take WebSockets; none treats the request for one as any other request.",
+        default="auto",
+    )
+    ws_max_size: int = setting(
+        "WebSocket",
+        values.Size(1, zero="none"),
+        "Size of a message from a client, inflated and put together; larger ones end the WebSocket "
+        "with 1009.",
+        default=16 * 1024**2,
+    )
+    ws_max_fragments: int = setting(
+        "WebSocket",
+        values.Count(1),
+        "Frames of one message from a client; more end the WebSocket with 1008.",
+        default=16_384,
+    )
+    ws_max_queue: int = setting(
+        "WebSocket",
+        values.Count(1),
+        "Messages from a client that wait for the application; while as many do, or 256 KiB of "
+        "them, the client is not read from.",
+        default=32,
+    )
+    ws_ping_interval: float = setting(
+        "WebSocket",
+        values.Seconds(zero="never"),
+        "Silence of a client after which it is sent a ping.",
+        default=20.0,
+    )
+    ws_ping_timeout: float = setting(
+        "WebSocket",
+        values.Seconds(zero="none"),
+        "From a ping to any sign of life; then the WebSocket ends with 1011.",
+        default=20.0,
+    )
+    ws_timeout_handshake: float = setting(
+        "WebSocket",
+        values.Seconds(zero="none"),
+        "For the application to accept or refuse a WebSocket; then it is refused with 503.",
+        default=30.0,
+    )
+    ws_timeout_close: float = setting(
+        "WebSocket",
+        values.Seconds(0.1),
+        "For the client to answer a close.",
+        default=10.0,
+    )
+    ws_per_message_deflate: bool = setting(
+        "WebSocket",
+        values.Flag(),
+        "Compress messages for clients that offer permessage-deflate (RFC 7692).",
+        default=True,
+    )
+    ws_deflate_window: int = setting(
+        "WebSocket",
+        values.Count(9, 15, metavar="BITS"),
+        "Window of the compression, a power of two: what each of both directions remembers of "
+        "earlier messages, and the memory that it takes.",
+        default=12,
+    )
+    ws_deflate_takeover: bool = setting(
+        "WebSocket",
+        values.Flag(),
+        "Let the window outlive a message, so that alike messages compress well; without it a "
+        "connection holds no window between messages.",
+        default=True,
+    )
 
     # Time-outs
 
@@ -414,7 +579,8 @@ class Settings:
     timeout_body: float = setting(
         "Time-outs",
         values.Seconds(zero="none"),
-        "Without a byte of the body while the application waits for one.",
+        "Without a byte of the body while the application waits for one, or with fewer than "
+        "--limit-body-rate asks for.",
         default=30.0,
     )
     timeout_write: float = setting(
@@ -429,6 +595,12 @@ class Settings:
         "For the client to read the answer after we refused the rest of its request, before the "
         "connection is reset (RFC 9112 section 9.6).",
         default=2.0,
+    )
+    timeout_tls_handshake: float = setting(
+        "Time-outs",
+        values.Seconds(zero="none"),
+        "From the connection to the end of its TLS handshake.",
+        default=10.0,
     )
     timeout_graceful_shutdown: float = setting(
         "Time-outs",
@@ -491,6 +663,7 @@ class Settings:
         for name, described in all_settings().items():
             object.__setattr__(self, name, described.check(getattr(self, name)))
         self._check_addresses()
+        self._check_tls()
 
     def _check_addresses(self) -> None:
         """Refuse a host or port that something else overrides: it would silently do nothing."""
@@ -503,6 +676,35 @@ class Settings:
                         f"{other} replaces it; leave one out, or list every address in bind",
                         value,
                     )
+
+    def _check_tls(self) -> None:
+        """Refuse settings of TLS that would silently do nothing."""
+        if self.ssl_certfile is None:
+            for name in (
+                "ssl_keyfile",
+                "ssl_min_version",
+                "ssl_ciphers",
+                "ssl_cert_reqs",
+                "ssl_ca_certs",
+            ):
+                value = getattr(self, name)
+                if value != all_settings()[name].default:
+                    raise SettingsError(
+                        name, "TLS needs a certificate: name it with ssl_certfile", value
+                    )
+        elif self.ssl_cert_reqs != "none" and self.ssl_ca_certs is None:
+            raise SettingsError(
+                "ssl_cert_reqs",
+                "name with ssl_ca_certs whose certificates are trusted",
+                self.ssl_cert_reqs,
+            )
+        elif self.ssl_cert_reqs == "none" and self.ssl_ca_certs is not None:
+            raise SettingsError(
+                "ssl_ca_certs",
+                "clients are not asked for certificates: say so with ssl_cert_reqs optional or "
+                "required",
+                self.ssl_ca_certs,
+            )
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -532,4 +734,13 @@ def all_settings() -> dict[str, Setting]:
             help=field.metadata["help"],
         )
         for field in dataclasses.fields(Settings)
+    }
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables for the secrets, since a command line can be read by others."""
+    return {
+        described.environment: described.kind.write(getattr(settings, name))
+        for name, described in all_settings().items()
+        if described.secret and getattr(settings, name) is not None
     }

@@ -488,8 +488,10 @@ class Supervisor:
             for slot in self.slots
         ):
             self._announced = True
+            scheme = "http" if self.settings.ssl_certfile is None else "https"
             for listener in self._listeners.sockets:
-                logger.info("Listening on %s (press CTRL+C to stop)", describe(listener))
+                url = describe(listener, scheme)
+                logger.info("Listening on %s (press CTRL+C to stop)", url)
             self._notifier.ready(self._status())
 
     def _status(self) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "Mode",
     "Path",
     "Seconds",
+    "Secret",
     "Size",
     "Text",
     "nearest",
@@ -100,6 +101,12 @@ class Text:
 
     def write(self, value: str) -> str:
         return value
+
+
+class Secret(Text):
+    """Text that is not to be seen: neither in a message nor on a command line of our making."""
+
+    metavar = "SECRET"
 
 
 class Path:

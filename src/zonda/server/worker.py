@@ -24,10 +24,11 @@ from zonda.server.http1 import HTTP1Connection
 from zonda.server.lifespan import Lifespan
 from zonda.server.logs import access, log_access, logger
 from zonda.server.reactor import make_reactor
-from zonda.server.reactor.interface import Listener, Reactor, Transport
+from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
 from zonda.server.service import Service
 from zonda.server.settings import Settings
 from zonda.server.share import Share
+from zonda.server.tls_handshake import TLSHandshake
 
 __all__ = ["Worker", "WorkerState"]
 
@@ -59,9 +60,10 @@ class Worker:
         share: How it shares the listeners' connections with other workers, if there are any.
         control: Called with each new state: the way up to whoever started the worker. The way
             down is ``drain`` and ``abort``.
+        tls: What gives each connection its ssl context; None to serve without TLS.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it is given is all that it knows)
         self,
         app: ASGIApp,
         settings: Settings,
@@ -69,8 +71,10 @@ class Worker:
         *,
         share: Share | None = None,
         control: Callable[[WorkerState], None] | None = None,
+        tls: TLSProvider | None = None,
     ) -> None:
         self.settings = settings
+        self._tls = tls
         self._app = app
         self._sockets = listeners
         self._runner = ASGIRunner()
@@ -126,7 +130,7 @@ class Worker:
         if settings.limit_connections or self._share is not None:
             service.on_connection_lost = self._connection_lost
         self._listeners = [
-            reactor.listen(sock, self._connect, self._out_of_descriptors, self._share)
+            reactor.listen(sock, self._connect, self._out_of_descriptors, self._tls, self._share)
             for sock in self._sockets
         ]
         if self._share is not None:
@@ -153,9 +157,17 @@ class Worker:
 
     # Connections
 
-    def _connect(self, transport: Transport) -> HTTP1Connection:
+    def _speak(self, transport: Transport, scheme: str) -> HTTP1Connection:
+        """The connection of the protocol to be spoken on ``transport``."""
+        return HTTP1Connection(self.service, transport, scheme, self._runner)
+
+    def _connect(self, transport: Transport) -> Connection:
         service = self.service
-        connection = HTTP1Connection(service, transport, "http", self._runner)
+        connection: Connection
+        if self._tls is None:
+            connection = self._speak(transport, "http")
+        else:
+            connection = TLSHandshake(service, transport, self._speak)
         if self._share is not None:
             self._share.accepted(len(service.connections))
         limit = self.settings.limit_connections
@@ -196,8 +208,7 @@ class Worker:
             listener.close()
         service.draining = True
         for connection in list(service.connections):
-            if isinstance(connection, HTTP1Connection):
-                connection.drain()
+            connection.drain()
         try:
             async with asyncio.timeout(self.settings.timeout_graceful_shutdown):
                 await self._until_idle(stop=self._aborted)

@@ -22,7 +22,7 @@ from zonda.server.lifespan import LifespanFailed
 from zonda.server.listeners import ListenError
 from zonda.server.loading import LoadError
 from zonda.server.server import Server
-from zonda.server.settings import Settings, all_settings
+from zonda.server.settings import Settings, all_settings, to_environment
 from zonda.testing.errors import LiveServerError
 
 __all__ = ["ChildServer"]
@@ -98,7 +98,7 @@ class ChildServer:
             "settings": {
                 name: getattr(self._settings, name)
                 for name, setting in all_settings().items()
-                if getattr(self._settings, name) != setting.default
+                if getattr(self._settings, name) != setting.default and not setting.secret
             },
         }
         inherited = [] if self._settings.fd is None else [self._settings.fd]
@@ -122,7 +122,7 @@ class ChildServer:
                     stdin=subprocess.DEVNULL,
                     stdout=self._log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **self._env},
+                    env={**os.environ, **self._env, **to_environment(self._settings)},
                     pass_fds=[hold, tell, *inherited],
                 )
             return _read_answer(ready, timeout)

@@ -99,12 +99,15 @@ class LiveServer:
     def url(self) -> str:
         """Where clients find it, without a slash at the end: "http://127.0.0.1:54321".
 
-        For a unix socket "http://localhost", to be used with a client that is told the path, such
+        It begins with https where `ssl_certfile` is given. For a unix socket it is
+        "http://localhost", to be used with a client that is told the path, such
         as `httpx.HTTPTransport(uds=server.uds)`.
         """
         if not self._urls:
             raise LiveServerError("the server is not running; enter its with block first")
-        return "http://localhost" if self._urls[0].startswith("unix:") else self._urls[0]
+        if not self._urls[0].startswith("unix:"):
+            return self._urls[0]
+        return "http://localhost" if self.settings.ssl_certfile is None else "https://localhost"
 
     @property
     def base_url(self) -> str:
@@ -118,8 +121,8 @@ class LiveServer:
 
     @property
     def port(self) -> int:
-        """The port in `url`; 80, which nobody listens at, for a unix socket."""
-        return self._split.port or 80
+        """The port in `url`; 80 or 443, which nobody listens at, for a unix socket."""
+        return self._split.port or (443 if self._split.scheme == "https" else 80)
 
     @property
     def uds(self) -> str | None:

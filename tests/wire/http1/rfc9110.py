@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.wire.http1.clause import APPLICATION, CONNECTION, SWITCHING, Clause
+from tests.wire.clause import APPLICATION, CONNECTION, Clause
+
+WEBSOCKET = "server/test_websocket_handshake.py::"
 
 SEMANTICS = [
     Clause(
@@ -241,24 +243,32 @@ SEMANTICS = [
         "9110-7.8-101",
         "MUST",
         "a 101 has an Upgrade field",
-        (),
-        SWITCHING,
+        (WEBSOCKET + "test_upgrade_names_websocket_among_others",),
     ),
     Clause(
         "9110-7.8-order",
         "MUST",
         "a 101 lists protocols in the order of their layers",
-        (),
-        SWITCHING,
+        (WEBSOCKET + "test_upgrade_names_websocket_among_others",),
+        "there is one protocol to switch to",
     ),
-    Clause("9110-7.8-unasked", "MUST NOT", "no unasked protocol is switched to", (), SWITCHING),
-    Clause("9110-7.8-426", "MUST", "a 426 has an Upgrade field", (), APPLICATION),
+    Clause(
+        "9110-7.8-unasked",
+        "MUST NOT",
+        "no unasked protocol is switched to",
+        (WEBSOCKET + "test_an_upgrade_to_something_else_is_a_request",),
+    ),
+    Clause(
+        "9110-7.8-426",
+        "MUST",
+        "a 426 has an Upgrade field",
+        (WEBSOCKET + "test_another_version_is_answered_426_which_names_13",),
+    ),
     Clause(
         "9110-7.8-semantics",
         "MUST NOT",
         "no switch to a protocol that cannot carry the request on",
-        (),
-        SWITCHING,
+        (WEBSOCKET + "test_a_handshake_that_does_not_match_is_answered_400",),
     ),
     Clause(
         "9110-7.8-option",
@@ -270,9 +280,18 @@ SEMANTICS = [
         "9110-7.8-http-1.0",
         "MUST",
         "Upgrade in HTTP/1.0 is ignored",
-        ("test_parser.py::test_an_upgrade_in_http_1_0_is_ignored",),
+        (
+            "test_parser.py::test_an_upgrade_in_http_1_0_is_ignored",
+            WEBSOCKET + "test_http_1_0_cannot_upgrade",
+        ),
     ),
-    Clause("9110-7.8-100-first", "MUST", "a 100 comes before a 101", (), SWITCHING),
+    Clause(
+        "9110-7.8-100-first",
+        "MUST",
+        "a 100 comes before a 101",
+        (WEBSOCKET + "test_a_handshake_that_does_not_match_is_answered_400",),
+        "there is never a 100 to send: a handshake with a body is refused",
+    ),
     Clause(
         "9110-7.8-framing",
         "grammar",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.wire.http1.clause import CLIENT, CONNECTION, DOCUMENTS, INTERMEDIARY, TLS, Clause
+from tests.wire.clause import CLIENT, CONNECTION, DOCUMENTS, INTERMEDIARY, TLS, Clause
 
 # Every numbered section of RFC 9112 from 2 to 12, and how often it says MUST or MUST NOT.
 SECTIONS_OF_9112 = {

@@ -5,9 +5,14 @@ Sections 4.1 (but for what the response must be), 10.3 and 11 bind clients, and 
 
 from __future__ import annotations
 
-from tests.wire.http1.clause import APPLICATION, CLIENT, INTERMEDIARY, TLS, Clause
+from tests.wire.clause import APPLICATION, CLIENT, INTERMEDIARY, TLS, Clause
 
-SESSION = "kept by the session, which drives the codec and owns the connection"
+# Over the wire, where a server keeps what a codec cannot.
+H = "server/test_websocket_handshake.py::"
+M = "server/test_websocket_messages.py::"
+C = "server/test_websocket_closing.py::"
+K = "server/test_websocket_keepalive.py::"
+L = "server/test_websocket_limits.py::"
 
 WEBSOCKET = [
     # 4.2.1 Reading the client's opening handshake
@@ -19,6 +24,7 @@ WEBSOCKET = [
             "test_handshake.py::test_an_upgrade_to_something_else_is_refused",
             "test_handshake.py::test_a_subprotocol_that_is_not_a_token_is_refused",
             "test_handshake.py::test_extensions_that_break_the_grammar_are_refused",
+            H + "test_a_handshake_that_does_not_match_is_answered_400",
         ),
     ),
     Clause(
@@ -28,6 +34,7 @@ WEBSOCKET = [
         (
             "test_handshake.py::test_another_method_than_get_is_refused",
             "test_handshake.py::test_http_1_0_is_refused",
+            H + "test_http_1_0_cannot_upgrade",
         ),
     ),
     Clause(
@@ -66,6 +73,7 @@ WEBSOCKET = [
         "6455-4.2.2-origin",
         "MUST",
         "An unwelcome origin is answered with an error code.",
+        (H + "test_close_before_accept_is_403",),
         reason=APPLICATION,
     ),
     Clause(
@@ -78,6 +86,7 @@ WEBSOCKET = [
         "6455-4.2.2-resource",
         "MUST",
         "A service that does not exist is answered with an error code.",
+        (H + "test_a_denial_is_a_response_and_the_connection_goes_on",),
         reason=APPLICATION,
     ),
     Clause(
@@ -87,13 +96,18 @@ WEBSOCKET = [
         (
             "test_handshake.py::test_the_response_names_what_was_chosen",
             "test_handshake.py::test_a_subprotocol_that_was_not_offered_cannot_be_chosen",
+            H + "test_headers_and_subprotocol_of_the_accept_reach_the_client",
+            H + "test_an_accept_that_cannot_be_sent_is_refused_and_another_may_follow",
         ),
     ),
     Clause(
         "6455-4.2.2-none",
         "MUST NOT",
         "Where none is agreed on, the response has no Sec-WebSocket-Protocol.",
-        ("test_handshake.py::test_the_response_switches_protocols",),
+        (
+            "test_handshake.py::test_the_response_switches_protocols",
+            H + "test_without_a_subprotocol_none_is_named",
+        ),
     ),
     Clause(
         "6455-4.2.2-extensions",
@@ -114,6 +128,16 @@ WEBSOCKET = [
         (
             "test_handshake.py::test_the_key_of_the_rfc_has_the_accept_of_the_rfc",
             "test_handshake.py::test_the_response_switches_protocols",
+            H + "test_headers_and_subprotocol_of_the_accept_reach_the_client",
+        ),
+    ),
+    Clause(
+        "6455-4.2.2-data",
+        "grammar",
+        "Once the response is sent, data goes both ways, also what came behind the handshake.",
+        (
+            H + "test_frames_that_come_with_the_handshake_are_messages",
+            H + "test_frames_that_come_before_the_accept_wait_for_it",
         ),
     ),
     Clause(
@@ -129,7 +153,10 @@ WEBSOCKET = [
         "6455-4.4-versions",
         "MUST",
         "The answer to another version names all versions that will do.",
-        ("test_handshake.py::test_another_version_than_13_is_answered_426_which_names_13",),
+        (
+            "test_handshake.py::test_another_version_than_13_is_answered_426_which_names_13",
+            H + "test_another_version_is_answered_426_which_names_13",
+        ),
     ),
     # 5.1 Overview
     Clause("6455-5.1-mask", "MUST", "A client masks all frames.", reason=CLIENT),
@@ -276,15 +303,64 @@ WEBSOCKET = [
         "No data frame follows a Close frame.",
         ("test_encoder.py::test_nothing_follows_a_close_frame",),
     ),
-    Clause("6455-5.5.1-answer", "MUST", "A Close frame is answered with one.", reason=SESSION),
-    Clause("6455-5.5.1-tcp", "MUST", "After both, TCP is closed at once.", reason=SESSION),
-    Clause("6455-5.5.2-pong", "MUST", "A Ping is answered with a Pong.", reason=SESSION),
+    Clause(
+        "6455-5.5.1-answer",
+        "MUST",
+        "A Close frame is answered with one.",
+        (
+            C + "test_the_clients_code_is_answered_and_reaches_the_application",
+            C + "test_both_may_close_at_once",
+        ),
+    ),
+    Clause(
+        "6455-5.5.1-tcp",
+        "MUST",
+        "After both, the server closes TCP at once.",
+        (
+            C + "test_the_clients_code_is_answered_and_reaches_the_application",
+            C + "test_the_applications_code_reaches_the_client",
+            C + "test_a_client_that_does_not_close_after_both_closes_is_closed",
+        ),
+    ),
+    Clause(
+        "6455-5.5.2-pong",
+        "MUST",
+        "A Ping is answered with a Pong, unless a Close frame has come.",
+        (
+            M + "test_every_ping_is_answered_with_what_it_carries",
+            M + "test_fragments_are_put_together_and_control_frames_stand_between",
+            C + "test_what_follows_the_close_is_dropped",
+        ),
+    ),
+    Clause(
+        "6455-5.5.2-keep-alive",
+        "MAY",
+        "A Ping may be sent at any time, to keep the connection or to see who is there.",
+        (
+            K + "test_a_silent_peer_is_pinged_and_a_pong_keeps_it",
+            K + "test_a_peer_that_does_not_answer_is_closed_with_1011",
+        ),
+    ),
     Clause(
         "6455-5.5.3-same",
         "MUST",
         "A Pong has the payload of its Ping.",
-        ("test_frames.py::test_pings_and_pongs_carry_their_payload",),
-        reason=SESSION,
+        (
+            "test_frames.py::test_pings_and_pongs_carry_their_payload",
+            M + "test_every_ping_is_answered_with_what_it_carries",
+        ),
+    ),
+    Clause(
+        "6455-5.5.3-latest",
+        "MAY",
+        "Of several Pings that are not answered yet, the last alone may be.",
+        (L + "test_a_peer_that_pings_and_never_reads_is_owed_one_pong",),
+    ),
+    Clause(
+        "6455-5.5.3-unasked",
+        "MAY",
+        "A Pong may come unasked, and wants no answer.",
+        (M + "test_fragments_are_put_together_and_control_frames_stand_between",),
     ),
     Clause(
         "6455-5.6-text",
@@ -314,7 +390,15 @@ WEBSOCKET = [
         "It goes in frames whose opcode says text or binary, the last with FIN.",
         ("test_encoder.py::test_a_server_does_not_mask_and_uses_the_shortest_length",),
     ),
-    Clause("6455-6.1-transmit", "MUST", "The frames are sent.", reason=SESSION),
+    Clause(
+        "6455-6.1-transmit",
+        "MUST",
+        "The frames are sent.",
+        (
+            M + "test_a_message_of_any_size_comes_back",
+            L + "test_a_slow_reader_stops_the_application",
+        ),
+    ),
     Clause(
         "6455-6.2-parse",
         "MUST",
@@ -349,14 +433,70 @@ WEBSOCKET = [
         "A Close frame without a code counts as 1005.",
         ("test_frames.py::test_a_close_frame_without_a_code_counts_as_1005",),
     ),
-    Clause("6455-7.1.7-close", "MUST", "To fail is to close the connection.", reason=SESSION),
+    Clause(
+        "6455-7.1.1-clean",
+        "SHOULD",
+        "TCP is closed so that the last octets arrive, and the server closes first.",
+        (
+            C + "test_a_client_that_reads_late_gets_all_ahead_of_the_close",
+            M + "test_a_broken_rule_closes_with_its_code",
+        ),
+    ),
+    Clause(
+        "6455-7.1.3-started",
+        "MUST NOT",
+        "Data that comes behind the peer's Close frame is dropped.",
+        (C + "test_what_follows_the_close_is_dropped",),
+    ),
+    Clause(
+        "6455-7.1.5-code",
+        "grammar",
+        "The code of the connection is that of the first Close frame received; 1006 without one.",
+        (
+            C + "test_the_clients_code_is_answered_and_reaches_the_application",
+            C + "test_a_client_that_just_goes_is_1006",
+            C + "test_both_may_close_at_once",
+        ),
+    ),
+    Clause(
+        "6455-7.1.6-reason",
+        "grammar",
+        "And so is the reason.",
+        (C + "test_the_clients_code_is_answered_and_reaches_the_application",),
+    ),
+    Clause(
+        "6455-7.1.7-close",
+        "MUST",
+        "To fail is to close the connection, with a Close frame where that is possible.",
+        (M + "test_a_broken_rule_closes_with_its_code",),
+    ),
     Clause(
         "6455-7.1.7-stop",
         "MUST NOT",
         "After failing, nothing more is read.",
-        ("test_frames.py::test_a_parser_that_failed_stays_failed",),
+        (
+            "test_frames.py::test_a_parser_that_failed_stays_failed",
+            M + "test_what_follows_a_broken_rule_is_dropped",
+        ),
     ),
-    Clause("6455-7.2.2-abort", "MUST", "To abort is to close the connection.", reason=SESSION),
+    Clause(
+        "6455-7.2.2-abort",
+        "MUST",
+        "To abort is to close the connection.",
+        (
+            C + "test_a_client_that_does_not_answer_our_close_is_given_up",
+            L + "test_a_reader_that_stalls_for_good_is_given_up",
+        ),
+    ),
+    Clause(
+        "6455-7.3-server",
+        "MAY",
+        "A server closes when it has a reason to, and says it.",
+        (
+            C + "test_a_drain_closes_with_1012_and_tells_the_application",
+            C + "test_an_application_that_ends_closes_the_session",
+        ),
+    ),
     *(
         Clause(
             f"6455-7.4.1-{code}",
@@ -377,6 +517,7 @@ WEBSOCKET = [
         (
             "test_messages.py::test_text_that_is_not_utf_8_is_refused",
             "test_messages.py::test_the_first_wrong_octet_of_a_text_is_enough",
+            M + "test_wrong_text_is_refused_before_its_end_has_come",
             "test_frames.py::test_a_close_reason_that_is_not_utf_8_is_refused",
         ),
     ),
@@ -416,6 +557,8 @@ WEBSOCKET = [
             "test_messages.py::test_a_message_beyond_the_limit_is_refused_by_its_header",
             "test_messages.py::test_a_message_of_too_many_frames_is_refused",
             "test_frames.py::test_a_claimed_length_takes_no_memory",
+            L + "test_a_message_may_be_as_large_as_the_limit_and_no_larger",
+            L + "test_a_stalled_application_stops_the_peer",
         ),
     ),
     Clause(

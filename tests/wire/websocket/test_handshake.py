@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from zonda.wire.http1 import ResponseError
+from zonda.wire.http1 import DefaultFields, ResponseError, encode_switching
 from zonda.wire.websocket import (
     DeflateParameters,
     Handshake,
     HandshakeRefused,
     MessageError,
-    encode_switching,
     read_handshake,
 )
 
@@ -169,9 +168,14 @@ def test_extensions_that_break_the_grammar_are_refused() -> None:
 
 
 def test_the_response_switches_protocols() -> None:
-    wire = encode_switching(accepted(fields()))
+    handshake = accepted(fields())
+    assert handshake.response_fields() == [
+        (b"upgrade", b"websocket"),
+        (b"sec-websocket-accept", ACCEPT),
+    ]
+    wire = encode_switching(handshake.response_fields(), DefaultFields())
     assert wire == (
-        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
         b"sec-websocket-accept: " + ACCEPT + b"\r\n\r\n"
     )
 
@@ -179,22 +183,21 @@ def test_the_response_switches_protocols() -> None:
 def test_the_response_names_what_was_chosen() -> None:
     handshake = accepted(fields((b"sec-websocket-protocol", b"chat, mqtt")))
     extra = [(b"set-cookie", b"a=b"), (b"x-y", b"z")]
-    wire = encode_switching(
-        handshake, "mqtt", DeflateParameters(server_no_context_takeover=True), extra
+    said = handshake.response_fields(
+        "mqtt", DeflateParameters(server_no_context_takeover=True), extra
     )
-    lines = wire.split(b"\r\n")
-    assert b"sec-websocket-protocol: mqtt" in lines
-    offer = b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover"
-    assert offer in lines
-    assert b"set-cookie: a=b" in lines
-    assert wire.endswith(b"x-y: z\r\n\r\n")
+    assert said[2:] == [
+        (b"sec-websocket-protocol", b"mqtt"),
+        (b"sec-websocket-extensions", b"permessage-deflate; server_no_context_takeover"),
+        *extra,
+    ]
 
 
 @pytest.mark.parametrize("name", ["other", "", "Chat"])
 def test_a_subprotocol_that_was_not_offered_cannot_be_chosen(name: str) -> None:
     handshake = accepted(fields((b"sec-websocket-protocol", b"chat")))
     with pytest.raises(MessageError, match="did not offer"):
-        encode_switching(handshake, name)
+        handshake.response_fields(name)
 
 
 @pytest.mark.parametrize(
@@ -209,12 +212,30 @@ def test_a_subprotocol_that_was_not_offered_cannot_be_chosen(name: str) -> None:
 )
 def test_the_application_cannot_say_what_the_handshake_says(name: bytes) -> None:
     with pytest.raises(MessageError, match="leave it out"):
-        encode_switching(accepted(fields()), extra=[(name, b"1")])
+        accepted(fields()).response_fields(extra=[(name, b"1")])
 
 
 def test_the_application_cannot_split_the_response() -> None:
+    said = accepted(fields()).response_fields(extra=[(b"x", b"y\r\nz: a")])
     with pytest.raises(ResponseError):
-        encode_switching(accepted(fields()), extra=[(b"x", b"y\r\nz: a")])
+        encode_switching(said, DefaultFields())
+
+
+def test_the_server_adds_its_fields_to_the_response_once() -> None:
+    defaults = DefaultFields(date=b"today", server=b"zonda", extra=[(b"x", b"y")])
+    lines = encode_switching([(b"upgrade", b"websocket")], defaults).split(b"\r\n")
+    assert lines[1:] == [
+        b"connection: upgrade",
+        b"date: today",
+        b"server: zonda",
+        b"x: y",
+        b"upgrade: websocket",
+        b"",
+        b"",
+    ]
+    own = [(b"upgrade", b"websocket"), (b"Server", b"other"), (b"date", b"then")]
+    wire = encode_switching(own, defaults)
+    assert (wire.count(b"erver: "), wire.count(b"ate: ")) == (1, 1)
 
 
 # RFC 8441
@@ -225,8 +246,6 @@ def test_an_extended_connect_needs_no_key() -> None:
     handshake = read_handshake("CONNECT", "2", headers, extended_connect=True)
     assert handshake == Handshake(None, ("chat",), ())
     assert handshake.response_fields("chat") == [(b"sec-websocket-protocol", b"chat")]
-    with pytest.raises(MessageError, match="200"):
-        encode_switching(handshake)
 
 
 def test_an_extended_connect_is_a_connect_of_version_13() -> None:

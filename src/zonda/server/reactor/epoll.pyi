@@ -7,6 +7,7 @@ from zonda.server.reactor.interface import (
     Connection,
     Listener,
     Reactor,
+    TLSProvider,
     Transport,
 )
 
@@ -19,5 +20,6 @@ class EpollReactor(Reactor):
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
         admission: Admission | None = None,
     ) -> Listener: ...

@@ -14,6 +14,8 @@ cdef class Transport:
     cdef public bint closed
     cdef public object client
     cdef public object server
+    cdef public object ssl
+    cdef public dict tls
 
     cpdef write(self, bytes data)
     cpdef added(self, Py_ssize_t size)
@@ -34,6 +36,9 @@ cdef class Connection(TimerOwner):
     cpdef flushed(self)
     cpdef lost(self, error)
     cpdef resume(self)
+    cpdef handshake_done(self)
+    cpdef handshake_failed(self, error)
+    cpdef not_tls(self, bytes opening)
 
 cdef class Listener:
     pass

@@ -9,6 +9,10 @@ stands above knows only the classes of this file::
     Transport                         bytes and files out, reading paused and resumed
     Connection                        bytes in, the peer's end, loss, progress of the writing
 
+A listener that is given a ``tls`` provider makes transports that speak TLS. They negotiate by
+themselves and tell their connection how that went; the connection then gives its place to the one
+of the protocol that was agreed on.
+
 A transport's output is a queue of ``bytes`` and ``FileSegment``. While a reactor hands a read to
 a connection the transport is corked: what is written meanwhile (answers to pipelined requests,
 say) leaves in one system call when the connection is through, or when CORK_LIMIT is reached.
@@ -20,7 +24,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from ssl import SSLContext
 from time import time
+from typing import Any, TypeAlias
 
 from zonda.server.reactor.wheel import TimerOwner, TimerWheel
 
@@ -31,14 +37,27 @@ __all__ = [
     "HIGH_WATER",
     "LOW_WATER",
     "READ_SIZE",
+    "TLS_RECORD",
+    "TLS_RECORD_SIZE",
     "Admission",
     "Connection",
     "FileFaultError",
     "FileSegment",
     "Listener",
     "Reactor",
+    "TLSProvider",
     "Transport",
+    "is_http",
 ]
+
+TLS_RECORD = 0x16
+"""The first octet of a TLS connection: a record of type handshake (RFC 8446 section 5.1)."""
+
+TLS_RECORD_SIZE = 16_384
+"""The most content that a TLS record holds (RFC 8446 section 5.1)."""
+
+TLSProvider: TypeAlias = Callable[[], SSLContext]
+"""What gives the ssl context of a connection."""
 
 READ_SIZE = 65_536
 """Bytes asked of a socket at once."""
@@ -57,6 +76,12 @@ COURTESY = 0.003
 
 CORK_LIMIT = 262_144
 """Bytes queued at which a corked transport writes all the same."""
+
+
+def is_http(opening: bytes) -> bool:
+    """Whether the first octets of a connection look like an HTTP/1 request in the clear."""
+    method = opening.partition(b" ")[0]
+    return method.isalpha()
 
 
 class FileFaultError(OSError):
@@ -98,6 +123,9 @@ class Transport:
         closed: Whether the socket is closed or about to be.
         client: The peer's address as ``scope["client"]`` has it, or None.
         server: The local address as ``scope["server"]`` has it, or None.
+        ssl: The object below an ``ssl.SSLSocket`` or ``SSLObject``, which has their methods; None
+            without TLS.
+        tls: What ``scope["extensions"]["tls"]`` holds; None without TLS.
     """
 
     def __init__(self) -> None:
@@ -109,6 +137,8 @@ class Transport:
         self.closed = False
         self.client: tuple[str, int] | None = None
         self.server: tuple[str, int | None] | None = None
+        self.ssl: Any = None
+        self.tls: dict[str, Any] | None = None
 
     def write(self, data: bytes) -> None:
         """Queue ``data`` and send what can be sent."""
@@ -139,7 +169,11 @@ class Transport:
         raise NotImplementedError
 
     def shutdown_write(self) -> None:
-        """Send the queue, then tell the peer that nothing follows. Reading goes on."""
+        """Send the queue, then tell the peer that nothing follows. Reading goes on.
+
+        Over TLS the peer is told twice, by close_notify and by the end of the TCP stream. What it
+        has sent just before that may be dropped unread: OpenSSL then refuses to decrypt it.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -189,6 +223,24 @@ class Connection(TimerOwner):
 
     def resume(self) -> None:
         """Called from the event loop after ``Reactor.schedule``."""
+
+    def handshake_done(self) -> None:
+        """TLS is agreed on: ``transport.ssl`` is there, and what follows is encrypted.
+
+        Only the connection that a transport with TLS was made with is told; likewise below.
+        """
+
+    def handshake_failed(self, error: OSError) -> None:
+        """The peer and we do not agree, which it was told. Nothing can be read or written.
+
+        The transport is still open, so that what the peer was told reaches it.
+        """
+
+    def not_tls(self, opening: bytes) -> None:
+        """The peer began with ``opening`` (it can still be read), which is not TLS.
+
+        What is written from here on leaves unencrypted.
+        """
 
 
 class Admission:
@@ -256,6 +308,7 @@ class Reactor:
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
         admission: Admission | None = None,
     ) -> Listener:
         """Accept from ``sock``, which is listening and non-blocking, until the listener is closed.
@@ -265,6 +318,8 @@ class Reactor:
             factory: Makes the connection of each accepted transport.
             refused: Told when accepting fails for want of descriptors or memory. Accepting goes
                 on after a pause.
+            tls: Asked for the ssl context of each connection that is accepted, so that what it
+                gives may change; None for no TLS.
             admission: Asked how many to accept, where the socket is shared with other processes.
         """
         raise NotImplementedError

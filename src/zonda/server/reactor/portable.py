@@ -25,6 +25,7 @@ from zonda.server.reactor.interface import (
     FileFaultError,
     Listener,
     Reactor,
+    TLSProvider,
     Transport,
 )
 
@@ -83,6 +84,9 @@ class PortableTransport(Transport):
 
     def made(self, transport: asyncio.Transport) -> None:
         """The asyncio transport is there."""
+        if self.closed:
+            transport.abort()
+            return
         self._transport = transport
         transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
         self.reactor.transports.add(self)
@@ -138,6 +142,11 @@ class PortableTransport(Transport):
         transport = self._transport
         if self.closed or transport is None or self._pump is not None:
             return
+        if transport.is_closing():
+            # A write has failed, and the loop will tell in its next turn. What is written until
+            # then asyncio would log, piece by piece.
+            self.drop_queue()
+            return
         queue = self.queue
         taken = 0
         while taken < len(queue) and isinstance(queue[taken], bytes):
@@ -145,14 +154,19 @@ class PortableTransport(Transport):
         if taken:
             data = b"".join(cast("list[bytes]", queue[:taken]))
             del queue[:taken]
-            self._written += len(data)
-            transport.write(data)
+            self._hand_over(data)
         if queue:
             self._pump = self.reactor.loop.create_task(self._send_files())
         elif self._writing_ends:
             self._write_eof()
         self._count()
         self._tell()
+
+    def _hand_over(self, data: bytes) -> None:
+        """Give octets to asyncio."""
+        if self._transport is not None:
+            self._written += len(data)
+            self._transport.write(data)
 
     def _tell(self) -> None:
         """Tell the connection whether the peer keeps up."""
@@ -214,8 +228,7 @@ class PortableTransport(Transport):
                     )
                 part.offset += len(data)
                 part.remaining -= len(data)
-                self._written += len(data)
-                self._transport.write(data)
+                self._hand_over(data)
                 self._count()
                 while self._full and not self.closed:
                     await self.reactor.next_look()
@@ -323,15 +336,17 @@ def _read(fd: int, offset: int, size: int) -> bytes:
 class PortableListener(Listener):
     """A listening socket whose connections become asyncio transports."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (as Reactor.listen, and the reactor)
         self,
         reactor: PortableReactor,
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None,
         admission: Admission | None,
     ) -> None:
         self._reactor = reactor
+        self._tls = tls
         self._admission = admission
         self._sock = sock
         self._factory = factory
@@ -412,7 +427,13 @@ class PortableListener(Listener):
 
     def _take(self, accepted: socket.socket, address: object) -> None:
         accepted.setblocking(False)
-        transport = PortableTransport(self._reactor)
+        if self._tls is None:
+            transport = PortableTransport(self._reactor)
+        else:
+            # Here, since that module stands on this one.
+            from zonda.server.reactor.portable_tls import PortableTLSTransport  # noqa: PLC0415
+
+            transport = PortableTLSTransport(self._reactor, self._tls())
         if accepted.family in (socket.AF_INET, socket.AF_INET6):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             transport.client = cast("tuple[str, int]", address)[:2]
@@ -501,10 +522,11 @@ class PortableReactor(Reactor):
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
+        tls: TLSProvider | None = None,
         admission: Admission | None = None,
     ) -> Listener:
         """Accept from ``sock`` until the listener is closed."""
-        return PortableListener(self, sock, factory, refused, admission)
+        return PortableListener(self, sock, factory, refused, tls, admission)
 
     def broken(self, transport: PortableTransport, error: Exception) -> None:
         """A fault of ours ends one connection and no more."""

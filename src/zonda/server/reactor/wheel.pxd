@@ -18,7 +18,10 @@ cdef class TimerWheel:
     cdef object _turning
 
     cpdef arm(self, Timer timer, long long ticks)
+    cpdef long long suspend(self, Timer timer) except -1
+    cpdef resume(self, Timer timer, long long left)
     cpdef disarm(self, Timer timer)
     cpdef drop(self, Timer timer)
+    cdef object _set(self, Timer timer, long long deadline)
     cdef object _file(self, Timer timer)
     cdef object _look(self, Timer timer)

@@ -78,10 +78,23 @@ class TimerWheel:
         if self._turning is None:
             self._turn()
         # The wheel may be behind by as much before it takes itself for stalled.
-        deadline = self._now + ticks + _STALL
-        timer.deadline = deadline
-        if timer.filed == 0 or deadline < timer.filed:
-            self._file(timer)
+        self._set(timer, self._now + ticks + _STALL)
+
+    def suspend(self, timer: Timer) -> int:
+        """Disarm ``timer``; how much of its time was left, for ``resume``. 0 if it was not armed.
+
+        Arming it anew would give it a tick or two more, and one that is suspended often enough
+        would never come due.
+        """
+        left = timer.deadline - self._now if timer.deadline else 0
+        timer.deadline = 0
+        return left
+
+    def resume(self, timer: Timer, left: int) -> None:
+        """Let ``timer`` come due when as much more time has passed as ``suspend`` had left."""
+        if self._turning is None:
+            self._turn()
+        self._set(timer, self._now + left)
 
     def disarm(self, timer: Timer) -> None:
         """Let ``timer`` not come due."""
@@ -99,6 +112,11 @@ class TimerWheel:
             self._turning = None
         self._slots = [[] for _ in range(_SLOTS)]
         self._count = 0
+
+    def _set(self, timer: Timer, deadline: int) -> None:
+        timer.deadline = deadline
+        if timer.filed == 0 or deadline < timer.filed:
+            self._file(timer)
 
     def _file(self, timer: Timer) -> None:
         tick = min(timer.deadline, self._now + _SLOTS - 1)

@@ -11,6 +11,7 @@ from zonda.wire.http1.response import (
     ResponseEncoder,
     encode_fields,
     encode_interim,
+    encode_switching,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "ResponseError",
     "encode_fields",
     "encode_interim",
+    "encode_switching",
 ]

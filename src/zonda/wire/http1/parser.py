@@ -469,7 +469,8 @@ class RequestParser:
                     raise ProtocolError(417, "an expectation other than 100-continue")
                 self._request.expects_continue = True
         elif not self._request.is_http_10:
-            self._request.upgrade = value
+            before = self._request.upgrade
+            self._request.upgrade = value if before is None else before + b", " + value
 
     def _finish_head(self) -> Request:
         request = self._request

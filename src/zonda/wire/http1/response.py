@@ -323,6 +323,26 @@ def encode_interim(status: int, fields: Fields) -> bytes:
     return _STATUS_LINES[status] + _CRLF + encode_fields(fields) + _CRLF
 
 
+def encode_switching(fields: Fields, defaults: DefaultFields) -> bytes:
+    """The 101 (Switching Protocols) after which the connection speaks another protocol.
+
+    Args:
+        fields: Upgrade, which names the protocol, and what else there is to say. Connection is
+            added here.
+        defaults: What else to add, where ``fields`` do not have it.
+
+    Raises:
+        ResponseError: As ``encode_fields``.
+    """
+    fields = list(fields)
+    lines = encode_fields(fields)
+    names = {name.lower() for name, _ in fields}
+    date = b"" if b"date" in names else defaults.date
+    server = b"" if b"server" in names else defaults.server
+    parts = (_STATUS_LINES[101], b"\r\nconnection: upgrade", date, server, defaults.extra, _CRLF)
+    return b"".join(parts) + lines + _CRLF
+
+
 def _length_line(length: int) -> bytes:
     if length < 2048:
         return _LENGTH_LINES[length]

@@ -10,7 +10,7 @@ from zonda.wire.websocket.errors import HandshakeRefused, MessageError, WebSocke
 from zonda.wire.websocket.events import Close, Ping, Pong
 from zonda.wire.websocket.extensions import DeflateParameters, negotiate_deflate, parse_extensions
 from zonda.wire.websocket.grammar import Limits, Role
-from zonda.wire.websocket.handshake import Handshake, encode_switching, read_handshake
+from zonda.wire.websocket.handshake import Handshake, read_handshake
 from zonda.wire.websocket.parser import MessageParser
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Pong",
     "Role",
     "WebSocketError",
-    "encode_switching",
     "is_sendable",
     "negotiate_deflate",
     "parse_extensions",

@@ -11,7 +11,7 @@ cdef class MessageEncoder:
     cdef object _deflater
     cdef Py_ssize_t _threshold
 
-    @cython.locals(payload=bytes)
+    @cython.locals(payload=bytes, frame=bytes)
     cpdef Py_ssize_t text(self, list out, str text) except -1
     cpdef Py_ssize_t binary(self, list out, bytes data) except -1
     cpdef Py_ssize_t ping(self, list out, bytes payload=*) except -1

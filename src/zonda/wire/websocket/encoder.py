@@ -61,6 +61,12 @@ class MessageEncoder:
             MessageError: The Close frame was written before, or the text has a lone surrogate.
         """
         try:
+            if len(text) <= _MAX_JOINED and self._deflater is None and self._masks is None:
+                if self.closed:
+                    raise _after_close()
+                frame = octets.joined_text(FIN | TEXT, text)
+                out.append(frame)
+                return len(frame)
             payload = text.encode("utf-8")
         except UnicodeEncodeError:
             raise MessageError(
@@ -133,7 +139,7 @@ class MessageEncoder:
                 raise MessageError("a masking key has four octets")
             head = octets.header(first, MASK, size) + key
             out.append(head)
-            out.append(octets.masked(payload, 0, size, key, 0))
+            out.append(octets.masked(payload, 0, size, octets.read_key(key, 0), 0))
             return len(head) + size
         if size <= _MAX_JOINED:
             frame = octets.joined(first, payload)

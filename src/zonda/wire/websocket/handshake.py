@@ -22,7 +22,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha1
 
-from zonda.wire.http1.response import encode_fields
 from zonda.wire.websocket.errors import HandshakeRefused, MessageError
 from zonda.wire.websocket.extensions import (
     DeflateParameters,
@@ -31,7 +30,7 @@ from zonda.wire.websocket.extensions import (
     parse_list,
 )
 
-__all__ = ["Handshake", "encode_switching", "read_handshake"]
+__all__ = ["Handshake", "asks_for_websocket", "read_handshake"]
 
 Fields = Iterable[tuple[bytes, bytes]]
 
@@ -62,21 +61,27 @@ class Handshake:
     extensions: tuple[Extension, ...]
 
     def response_fields(
-        self, subprotocol: str | None = None, deflate: DeflateParameters | None = None
+        self,
+        subprotocol: str | None = None,
+        deflate: DeflateParameters | None = None,
+        extra: Fields = (),
     ) -> list[tuple[bytes, bytes]]:
         """The fields of the response that accepts it: 101, or 200 to an extended CONNECT.
+
+        The Connection field of a 101 is HTTP/1's to add.
 
         Args:
             subprotocol: The chosen one, if any.
             deflate: What ``negotiate_deflate`` made of the extensions.
+            extra: The application's fields.
 
         Raises:
-            MessageError: The client did not offer the subprotocol.
+            MessageError: The client did not offer the subprotocol, or one of ``extra`` is the
+                handshake's to say.
         """
         fields: list[tuple[bytes, bytes]] = []
         if self.accept is not None:
             fields.append((b"upgrade", b"websocket"))
-            fields.append((b"connection", b"Upgrade"))
             fields.append((b"sec-websocket-accept", self.accept))
         if subprotocol is not None:
             if subprotocol not in self.subprotocols:
@@ -87,7 +92,19 @@ class Handshake:
             fields.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
         if deflate is not None:
             fields.append((b"sec-websocket-extensions", deflate.field_value))
+        for name, value in extra:
+            if name.lower() in _OURS:
+                raise MessageError(
+                    f"the header {name!r} is the handshake's own: leave it out of the headers, "
+                    "and give a subprotocol as the subprotocol"
+                )
+            fields.append((name, value))
         return fields
+
+
+def asks_for_websocket(upgrade: bytes) -> bool:
+    """Whether an Upgrade field's value names WebSocket among the protocols it asks for."""
+    return b"websocket" in _options([upgrade])
 
 
 def read_handshake(
@@ -119,39 +136,6 @@ def read_handshake(
         _subprotocols(fields.get(b"sec-websocket-protocol", [])),
         _extensions(fields.get(b"sec-websocket-extensions", [])),
     )
-
-
-def encode_switching(
-    handshake: Handshake,
-    subprotocol: str | None = None,
-    deflate: DeflateParameters | None = None,
-    extra: Fields = (),
-) -> bytes:
-    """The head of the 101 response, whole (RFC 6455 section 4.2.2).
-
-    Args:
-        handshake: What is accepted.
-        subprotocol: As for ``Handshake.response_fields``.
-        deflate: As for ``Handshake.response_fields``.
-        extra: The application's fields, and the server's.
-
-    Raises:
-        MessageError: One of ``extra`` is the handshake's to say, or the client did not offer the
-            subprotocol.
-        ResponseError: A name or a value has an octet that may not stand there.
-    """
-    if handshake.accept is None:
-        raise MessageError("an extended CONNECT is answered 200, in its own HTTP version")
-    extra = list(extra)
-    for name, _ in extra:
-        if name.lower() in _OURS:
-            raise MessageError(
-                f"the header {name!r} is the handshake's own: leave it out of the headers, and "
-                "give a subprotocol as the subprotocol"
-            )
-    ours = handshake.response_fields(subprotocol, deflate)
-    lines = b"".join(b"%b: %b\r\n" % field for field in ours)
-    return b"HTTP/1.1 101 Switching Protocols\r\n%b%b\r\n" % (lines, encode_fields(extra))
 
 
 def _gather(headers: Fields) -> dict[bytes, list[bytes]]:

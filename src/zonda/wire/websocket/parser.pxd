@@ -18,7 +18,7 @@ cdef class MessageParser:
     cdef int _opcode
     cdef bint _final
     cdef long long _remaining, _taken
-    cdef bytes _mask
+    cdef unsigned int _key
     cdef int _kind
     cdef bint _compressed
     cdef Py_ssize_t _fragments
@@ -43,6 +43,8 @@ cdef class MessageParser:
     cdef object _read_payload(self)
     @cython.locals(payload=bytes, text=bint)
     cdef object _read_whole(self, Py_ssize_t end)
+    @cython.locals(start=Py_ssize_t)
+    cdef str _read_whole_text(self, Py_ssize_t end)
     @cython.locals(buffer=bytearray, piece=bytes, valid=Py_ssize_t)
     cdef void _append(self, Py_ssize_t start, Py_ssize_t end, bint last) except *
     @cython.locals(buffer=bytearray, text=bint)

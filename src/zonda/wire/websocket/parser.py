@@ -93,7 +93,7 @@ class MessageParser:
         self._final = False
         self._remaining = 0
         self._taken = 0
-        self._mask = b""
+        self._key = 0
         # The message: TEXT, BINARY, or CONTINUATION where there is none.
         self._kind = CONTINUATION
         self._compressed = False
@@ -201,7 +201,7 @@ class MessageParser:
         if self._masked:
             if len(data) - pos < 4:
                 return False
-            self._mask = octets.cut(data, pos, pos + 4)
+            self._key = octets.read_key(data, pos)
             pos += 4
         # The header is whole: from here on nothing is read of it twice.
         self._opcode = opcode
@@ -269,7 +269,7 @@ class MessageParser:
     def _take(self, end: int) -> bytes:
         """The payload of a frame that is all there, up to ``end``."""
         if self._masked:
-            payload = octets.masked(self._data, self._pos, end, self._mask, 0)
+            payload = octets.masked(self._data, self._pos, end, self._key, 0)
         else:
             payload = octets.cut(self._data, self._pos, end)
         self._pos = end
@@ -305,6 +305,8 @@ class MessageParser:
 
     def _read_whole(self, end: int) -> str | bytes:
         """A message of one frame that is all there."""
+        if self._kind == TEXT and self._masked and not self._compressed:
+            return self._read_whole_text(end)
         payload = self._take(end)
         if self._compressed:
             assert self._inflater is not None  # noqa: S101 - for type checkers
@@ -318,6 +320,18 @@ class MessageParser:
         except UnicodeDecodeError:
             raise _not_utf_8() from None
 
+    def _read_whole_text(self, end: int) -> str:
+        """A text message of one masked frame that is all there: what most messages are."""
+        start = self._pos
+        self._pos = end
+        self._remaining = 0
+        self._state = _HEADER
+        self._begin_message()
+        try:
+            return octets.masked_text(self._data, start, end, self._key)
+        except UnicodeDecodeError:
+            raise _not_utf_8() from None
+
     def _append(self, start: int, end: int, last: bool) -> None:
         """Add a piece of a payload to the message, and judge it as far as that is possible."""
         buffer = self._buffer
@@ -326,12 +340,12 @@ class MessageParser:
         if self._compressed:
             assert self._inflater is not None  # noqa: S101 - for type checkers
             if self._masked:
-                piece = octets.masked(self._data, start, end, self._mask, self._taken)
+                piece = octets.masked(self._data, start, end, self._key, self._taken)
             else:
                 piece = octets.cut(self._data, start, end)
             buffer += self._inflater.inflate(piece, self._max_message - len(buffer), last)
         elif self._masked:
-            octets.append_masked(buffer, self._data, start, end, self._mask, self._taken)
+            octets.append_masked(buffer, self._data, start, end, self._key, self._taken)
         else:
             buffer += octets.cut(self._data, start, end)
         if self._kind == TEXT:

@@ -1,18 +1,12 @@
 cimport cython
 
-from zonda.server.exchange cimport Exchange, Runner, Stream
-from zonda.server.reactor.interface cimport FileSegment
+from zonda.server.asgi cimport stop_inline as stop
+from zonda.server.exchange cimport Exchange
 from zonda.server.service cimport Service
 from zonda.wire.events cimport Request
 
 cdef int _BUDGET
-cdef int _COMPLETE, _MAX_CHAIN
-cdef dict _SCOPE, _EXTENSIONS
 cdef object Task, CoroutineType, _copy_context, _is_done, _exception
-
-cdef class ASGIRunner(Runner):
-    @cython.locals(exchange=ASGIExchange)
-    cpdef Exchange open(self, Service service, Stream stream, Request request)
 
 cdef class ASGIExchange(Exchange):
     cdef object _task
@@ -24,18 +18,20 @@ cdef class ASGIExchange(Exchange):
     cpdef ReceiveOperation receive(self)
     @cython.locals(operation=SendOperation)
     cpdef SendOperation send(self, message)
-    @cython.locals(request=Request, service=Service, scope=dict)
     cdef dict _scope(self)
-    @cython.locals(service=Service)
-    cpdef _returned(self, task)
+    cpdef dict next_message(self)
+    cpdef wait_for_message(self)
+    cpdef handle(self, dict message)
+    cdef bint send_waits(self) except -1
+    cdef object _finished(self)
     cdef object _was_cancelled(self)
     cdef object _failed(self, error)
-    @cython.locals(body=bytes)
-    cpdef dict next_message(self)
-    @cython.locals(kind=str)
-    cpdef handle(self, dict message)
-    @cython.locals(number=int)
-    cdef object _send_open_file(self, dict message)
+    @cython.locals(request=Request, service=Service)
+    cdef object _fill_scope(self, dict scope)
+    @cython.locals(service=Service)
+    cpdef _returned(self, task)
+    cdef object pause(self)
+    cdef object _log_failure(self, error)
 
 @cython.freelist(32)
 cdef class ReceiveOperation:

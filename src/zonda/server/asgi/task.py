@@ -1,4 +1,4 @@
-"""The ASGI runner of an exchange: scope, ``receive``, ``send`` and the Task (ASGI HTTP spec 2.5).
+"""An application's Task, and what it calls as ``receive`` and ``send`` (ASGI 3).
 
 The application runs in a real ``asyncio.Task``, started eagerly where Python can (3.12), in a copy
 of the context that lifespan start-up left. ``receive()`` and ``send(message)`` return operations:
@@ -6,14 +6,13 @@ coroutine objects that do their work when awaited and, where nothing has to wait
 first step, without a frame or a trip through the event loop.
 
 Operations that never wait would never let other tasks run, so each exchange has a budget of them,
-after which one yields to the event loop although it could go on.
+after which one yields to the event loop although it could go on. Where the client has left there is
+nothing to go on with: an application that asks or sends all the same is put off for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from asyncio import Task
 from collections.abc import Coroutine
 from contextvars import Context
@@ -21,13 +20,11 @@ from types import CoroutineType
 from typing import Any, cast
 
 from zonda.asgi.types import Message
+from zonda.server.asgi import stop
 from zonda.server.awaitables import awaiting, guarded
-from zonda.server.exchange import ClientDisconnected, Exchange, Runner, Stream
-from zonda.server.reactor.interface import FileSegment
-from zonda.server.service import Service
-from zonda.wire.events import Request
+from zonda.server.exchange import ClientDisconnected, Exchange
 
-__all__ = ["ASGIExchange", "ASGIRunner", "ReceiveOperation", "SendOperation"]
+__all__ = ["ASGIExchange", "ReceiveOperation", "SendOperation", "as_bytes", "is_disconnect"]
 
 # Looked up once.
 _copy_context = Context.copy
@@ -35,54 +32,15 @@ _is_done = Task[None].done
 _exception = Task[None].exception
 
 _BUDGET = 128
+_DEAF_PAUSE = 0.1  # seconds that a budget lasts once the client has left
 _MAX_CHAIN = 16  # how far an exception's causes are followed
-_COMPLETE = 4  # the last phase of an exchange
 
-_ASGI = {"version": "3.0", "spec_version": "2.5"}
-_EXTENSIONS: dict[str, Any] = {
-    "http.response.trailers": {},
-    "http.response.early_hint": {},
-    "http.response.pathsend": {},
-    "http.response.zerocopysend": {},
-}
-# Opening what is not a file must not wait for its other end.
-_OPEN_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
-_SCOPE: dict[str, Any] = {
-    "type": "http",
-    "asgi": _ASGI,
-    "http_version": "1.1",
-    "server": None,
-    "client": None,
-    "scheme": "http",
-    "method": "GET",
-    "root_path": "",
-    "path": "/",
-    "raw_path": b"/",
-    "query_string": b"",
-    "headers": None,
-    "state": None,
-    "extensions": None,
-}
-
-
-class ASGIRunner(Runner):
-    """Runs exchanges as ASGI."""
-
-    def open(self, service: Service, stream: Stream, request: Request) -> Exchange:
-        """An exchange for ``request``, not begun."""
-        exchange = ASGIExchange.__new__(ASGIExchange)
-        exchange.set_up(service, stream, request)
-        return exchange
+# What frameworks raise in a handler that asks for more after the client has left.
+_DISCONNECTS = frozenset({"ClientDisconnect", "WebSocketDisconnect", "WebSocketDisconnectError"})
 
 
 class ASGIExchange(Exchange):
-    """An exchange whose application is an ASGI callable."""
+    """An exchange whose application is an ASGI callable: what HTTP and WebSocket share."""
 
     _task: Task[None] | None
     budget: int
@@ -133,18 +91,56 @@ class ASGIExchange(Exchange):
         operation.waiter = None
         return operation
 
+    # What the two have not in common
+
     def _scope(self) -> dict[str, Any]:
+        """The scope that the application is called with."""
+        raise NotImplementedError
+
+    def next_message(self) -> dict[str, Any] | None:
+        """The message that ``receive`` gives now, or None if it has to wait."""
+        raise NotImplementedError
+
+    def wait_for_message(self) -> Any:
+        """A future that is done when ``next_message`` should be asked again."""
+        raise NotImplementedError
+
+    def handle(self, message: dict[str, Any]) -> None:
+        """Do what the application asks for with ``send``.
+
+        Raises:
+            ClientDisconnected: The client has left.
+            RuntimeError: The message is not expected now, or malformed.
+            ResponseError: What it says cannot be put on the wire.
+        """
+        raise NotImplementedError
+
+    def send_waits(self) -> bool:
+        """Whether ``send`` is to wait until the peer has taken what is queued for it."""
+        raise NotImplementedError
+
+    def _finished(self) -> None:
+        """The application has returned."""
+        raise NotImplementedError
+
+    def _was_cancelled(self) -> None:
+        """The application was cancelled."""
+        raise NotImplementedError
+
+    def _failed(self, error: BaseException) -> None:
+        """The application has raised ``error``."""
+        raise NotImplementedError
+
+    # What they have
+
+    def _fill_scope(self, scope: dict[str, Any]) -> None:
+        """Add what the scopes of HTTP and WebSocket have in common."""
         request = self.request
         service = self.service
-        scope = _SCOPE.copy()
         if request.is_http_10:
             scope["http_version"] = request.http_version
         scope["server"] = self.server
         scope["client"] = self.client
-        if self.scheme != "http":
-            scope["scheme"] = self.scheme
-        if request.method != "GET":
-            scope["method"] = request.method
         if service.root_path:
             # The path includes the root path (ASGI HTTP spec, "root_path").
             scope["root_path"] = service.root_path
@@ -157,10 +153,6 @@ class ASGIExchange(Exchange):
             scope["query_string"] = request.query_string
         scope["headers"] = request.headers
         scope["state"] = service.state.copy() if service.state else {}
-        scope["extensions"] = _EXTENSIONS.copy()
-        return scope
-
-    # The application has returned
 
     def _returned(self, task: Task[None]) -> None:
         service = self.service
@@ -175,120 +167,30 @@ class ASGIExchange(Exchange):
             return
         if error is not None:
             self._failed(error)
-            return
-        if self.phase == _COMPLETE or self.gone:
-            return
-        if self._told:
-            self.stream.reset()
         else:
-            service.logger.error(
-                "the application returned before %s: %s %s",
-                "its response was complete" if self.head_sent else "it had answered",
-                self.request.method,
-                self.request.path,
-            )
-            self.break_off()
+            self._finished()
 
-    def _was_cancelled(self) -> None:
-        if self.complete or self.gone:
-            return
-        if not self.service.draining:
-            self.service.logger.error(
-                "the application was cancelled before it had answered: %s %s",
-                self.request.method,
-                self.request.path,
-            )
-        self.break_off()
+    def pause(self) -> asyncio.Future[None] | None:
+        """What to wait for when the budget is spent: None is the loop's next turn.
 
-    def _failed(self, error: BaseException) -> None:
-        if (self.gone or self._told) and _is_disconnect(error, _MAX_CHAIN):
-            if not self.gone:
-                self.stream.reset()
-            return
+        It is a while for an application that goes on asking, or sending and ignoring the error,
+        after the client has left: it never ends, and would use all of the processor for that.
+        """
+        if not self.gone and not self._told:
+            return None
+        loop = self.service.loop
+        waiter: asyncio.Future[None] = loop.create_future()
+        loop.call_later(_DEAF_PAUSE, _wake, waiter)
+        waiter._asyncio_future_blocking = True
+        return waiter
+
+    def _log_failure(self, error: BaseException) -> None:
         self.service.logger.error(
             "exception in the ASGI application: %s %s",
             self.request.method,
             self.request.path,
             exc_info=error,
         )
-        self.break_off()
-
-    # Messages
-
-    def next_message(self) -> dict[str, Any] | None:
-        """The message that ``receive`` gives now, or None if it has to wait."""
-        body = None
-        if self.phase != _COMPLETE and (not self.gone or self._body_complete):
-            body = self.next_body()
-        if body is not None:
-            return {
-                "type": "http.request",
-                "body": body,
-                "more_body": not self._body_delivered,
-            }
-        if self.gone or self._left or self.phase == _COMPLETE:
-            self._told = True
-            return {"type": "http.disconnect"}
-        return None
-
-    def handle(self, message: dict[str, Any]) -> None:
-        """Do what the application asks for with ``send``.
-
-        Raises:
-            ClientDisconnected: The client has left.
-            RuntimeError: The message is not expected now, or malformed.
-            ResponseError: The response cannot be put on the wire.
-        """
-        kind = message["type"]
-        if self.gone or (self._told and self.phase != _COMPLETE):
-            raise ClientDisconnected("the client has left")
-        if kind == "http.response.body":
-            body = message.get("body", b"")
-            if type(body) is not bytes:
-                body = _as_bytes(body)
-            self.write(body, bool(message.get("more_body", False)))
-        elif kind == "http.response.start":
-            self.start(
-                message["status"],
-                message.get("headers", ()),
-                bool(message.get("trailers", False)),
-            )
-        elif kind == "http.response.pathsend":
-            self.write_file(_open_path(message["path"]), False)
-        elif kind == "http.response.zerocopysend":
-            self._send_open_file(message)
-        elif kind == "http.response.trailers":
-            self.write_trailers(
-                message.get("headers", ()), bool(message.get("more_trailers", False))
-            )
-        elif kind == "http.response.early_hint":
-            links = [(b"link", bytes(link)) for link in message.get("links", ())]
-            self.write_interim(103, links)
-        else:
-            raise RuntimeError(
-                f"there is no message of type {kind!r} in an HTTP response: "
-                "send http.response.start, then http.response.body"
-            )
-
-    def _send_open_file(self, message: dict[str, Any]) -> None:
-        """Send from a file that stays the application's: our descriptor is a duplicate."""
-        more = bool(message.get("more_body", False))
-        file = message["file"]
-        number = file if isinstance(file, int) else file.fileno()
-        offset = message.get("offset")
-        count = message.get("count")
-        start = os.lseek(number, 0, os.SEEK_CUR) if offset is None else offset
-        if count is None:
-            count = max(0, os.fstat(number).st_size - start)
-        if start < 0 or count < 0:
-            raise RuntimeError("offset and count of http.response.zerocopysend are not negative")
-        if offset is None:
-            # As with os.sendfile: what was sent from the current position has been read.
-            os.lseek(number, start + count, os.SEEK_SET)
-        if count == 0:
-            self.write(b"", more)
-        else:
-            self.write_file(FileSegment(os.dup(number), start, count), more)
 
 
 class ReceiveOperation:
@@ -306,7 +208,8 @@ class ReceiveOperation:
 
     def __next__(self) -> Any:
         if self._step():
-            raise StopIteration(self.message)
+            stop.set_value(self.message)
+            raise StopIteration  # compiled, this returns with what was set
         return self.waiter
 
     def send(self, value: object) -> Any:
@@ -327,14 +230,15 @@ class ReceiveOperation:
         exchange.budget -= 1
         if exchange.budget <= 0:
             exchange.budget = _BUDGET
-            self.waiter = None
+            self.waiter = exchange.pause()
             return False
         self.message = exchange.next_message()
         if self.message is not None:
             return True
         exchange.budget = _BUDGET
-        self.waiter = exchange.wait_for_body()
-        self.waiter._asyncio_future_blocking = True
+        waiter = exchange.wait_for_message()
+        waiter._asyncio_future_blocking = True
+        self.waiter = waiter
         return False
 
 
@@ -373,23 +277,22 @@ class SendOperation:
         exchange = self.exchange
         message = self.message
         if message is not None:
+            # Before anything is done, so that what raises each time yields too.
+            exchange.budget -= 1
+            if exchange.budget <= 0:
+                exchange.budget = _BUDGET
+                self.waiter = exchange.pause()
+                return False
             self.message = None
             if type(message) is not dict:
                 message = dict(message)
             exchange.handle(message)  # pyright: ignore[reportUnknownArgumentType]
-            if exchange.phase == _COMPLETE:
-                return True
         elif exchange.gone:
             raise ClientDisconnected("the client has left")
-        if exchange.stream.is_blocked():
+        if exchange.send_waits():
             exchange.budget = _BUDGET
             self.waiter = exchange.wait_until_writable()
             self.waiter._asyncio_future_blocking = True
-            return False
-        exchange.budget -= 1
-        if exchange.budget <= 0:
-            exchange.budget = _BUDGET
-            self.waiter = None
             return False
         return True
 
@@ -399,16 +302,21 @@ Coroutine.register(ReceiveOperation)  # pyright: ignore[reportAttributeAccessIss
 Coroutine.register(SendOperation)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
-def _is_disconnect(error: BaseException | None, depth: int) -> bool:
+def is_disconnect(error: BaseException | None, depth: int = _MAX_CHAIN) -> bool:
     """Whether ``error`` is what the client's leaving made of the application."""
     if error is None or depth == 0:
         return False
-    if isinstance(error, ClientDisconnected):
+    if isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECTS:
         return True
     if isinstance(error, BaseExceptionGroup):
         grouped = cast("BaseExceptionGroup[BaseException]", error)
-        return all(_is_disconnect(each, depth - 1) for each in grouped.exceptions)
-    return _is_disconnect(error.__cause__ or error.__context__, depth - 1)
+        return all(is_disconnect(each, depth - 1) for each in grouped.exceptions)
+    return is_disconnect(error.__cause__ or error.__context__, depth - 1)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _for_task(awaitable: Any, eager: bool) -> Any:
@@ -419,17 +327,8 @@ def _for_task(awaitable: Any, eager: bool) -> Any:
     return coroutine if eager else guarded(coroutine)
 
 
-def _as_bytes(body: object) -> bytes:
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        return bytes(cast("bytes", body))
-    raise RuntimeError(f"a response body is bytes, not {type(body).__name__}: encode it first")
-
-
-def _open_path(path: str) -> FileSegment:
-    """Open a file to be sent whole. Opening may wait for the disk; reading will not."""
-    number = os.open(path, _OPEN_FLAGS)
-    status = os.fstat(number)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(number)
-        raise RuntimeError(f"pathsend sends regular files: {path!r} is not one")
-    return FileSegment(number, 0, status.st_size)
+def as_bytes(content: object) -> bytes:
+    """The octets of what an application sends as a body, or as a message."""
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return bytes(cast("bytes", content))
+    raise RuntimeError(f"a body or message is bytes, not {type(content).__name__}: encode it first")
