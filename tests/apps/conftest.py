@@ -17,14 +17,18 @@ class Framework:
     target: str
     has_lifespan: bool = True
     runs_in_thread: bool = True
+    is_wsgi: bool = False
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}-wsgi" if self.is_wsgi else self.name
 
     def live(self, place: str) -> LiveServer:
         """A server for its application, in a "process" or a "thread"."""
         pytest.importorskip(self.name, reason=f"{self.name} is not installed")
-        return LiveServer(self.target, process=place == "process", app_dir=str(ROOT))
+        threads = 24 if self.is_wsgi else 0  # twenty requests meet
+        return LiveServer(
+            self.target, process=place == "process", app_dir=str(ROOT), threads=threads
+        )
 
 
 FRAMEWORKS = [
@@ -38,6 +42,14 @@ FRAMEWORKS = [
         has_lifespan=False,
         # Its settings belong to a whole process, and this one is not only its own.
         runs_in_thread=False,
+    ),
+    Framework("flask", "tests.apps.flask_app:app", has_lifespan=False, is_wsgi=True),
+    Framework(
+        "django",
+        "tests.apps.django_project.wsgi:application",
+        has_lifespan=False,
+        runs_in_thread=False,
+        is_wsgi=True,
     ),
 ]
 

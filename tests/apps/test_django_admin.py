@@ -17,8 +17,10 @@ pytest.importorskip("django", reason="django is not installed")
 SETTINGS = "tests.apps.django_project.settings"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+@pytest.fixture(scope="module", params=["asgi", "wsgi"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
     environment = {
         "DJANGO_SETTINGS_MODULE": SETTINGS,
         "DJANGO_SUPERUSER_PASSWORD": "secret",
@@ -39,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
             check=True,
         )
     with LiveServer(
-        "tests.apps.django_project.asgi:application",
+        f"tests.apps.django_project.{request.param}:application",
         process=True,
         app_dir=str(ROOT),
         env=environment,

@@ -391,7 +391,7 @@ def test_dev_reloads_and_says_more() -> None:
         (["run", "a", "--port", "http"], "'http': a whole number is wanted"),
         (["run", "a", "--limit-request-body", "much"], "10MiB"),
         (["run", "a", "--loop", "uvlop"], "did you mean 'uvloop'?"),
-        (["run", "a", "--interface", "wsgi"], "WSGI is not in this release yet"),
+        (["run", "a", "--interface", "wsgl"], "did you mean 'wsgi'?"),
         (["run", "a", "--port", "1", "--uds", "s"], "--port: uds replaces it"),
         (["run", "a", "--header", "nonsense"], "a field is wanted"),
         (["rnu", "a"], "did you mean: zonda run"),

@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeAlias
 
-from zonda.asgi.types import ASGIApp
+from zonda.asgi.types import Application, ASGIApp
 from zonda.server.reactor import available
 from zonda.server.server import Server
 from zonda.server.service import Service
@@ -255,7 +255,7 @@ def _logged() -> Generator[list[logging.LogRecord]]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: ASGIApp,
+    app: Application,
     *,
     ends_clean: bool = True,
     **settings: Any,  # noqa: ANN401

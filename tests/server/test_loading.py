@@ -13,6 +13,7 @@ import pytest
 
 from zonda.server.loading import (
     LoadError,
+    WSGIApplication,
     check_application,
     load_application,
     load_environment,
@@ -230,7 +231,7 @@ class DoubleApplication:
     async def __call__(self, receive: object, send: object) -> None: ...
 
 
-class WSGIApplication:
+class WSGIObject:
     def __call__(self, environ: object, start_response: object) -> None: ...
 
 
@@ -250,16 +251,47 @@ def test_asgi_3_applications_of_every_shape_are_taken(app: object) -> None:
     [
         (SimpleNamespace(), "is a SimpleNamespace, which cannot be called"),
         (Application, "is a class; name an instance of it, or add --factory"),
-        (DoubleApplication, "looks like an ASGI 2 application"),
-        (lambda _: None, "looks like an ASGI 2 application"),
-        (WSGIApplication(), "looks like a WSGI application"),
-        (lambda _, __: None, "looks like a WSGI application"),
         (lambda: None, "add --factory"),
-        (lambda _, __, ___, ____: None, "does not take (scope, receive, send)"),
+        (lambda config=None: config, "returns the application, add --factory"),
+        (lambda _, __, ___, ____: None, "takes neither (scope, receive, send) nor (environ, start"),
     ],
 )
 def test_other_callables_are_refused_by_what_they_seem_to_be(app: object, words: str) -> None:
     assert words in str(refusal(lambda: check_application(app, name="shop:app")))
+
+
+class WSGIClass:
+    def __init__(self, environ: object, start_response: object) -> None: ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b""
+
+
+def wsgi_generator(environ: object, start_response: object) -> Iterator[bytes]:
+    yield b""
+
+
+@pytest.mark.parametrize("app", [WSGIObject(), WSGIClass, wsgi_generator, lambda _, __: []])
+def test_wsgi_applications_of_every_shape_are_known_by_their_parameters(app: object) -> None:
+    assert check_application(app) == WSGIApplication(app)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("app", [DoubleApplication, lambda _: None])
+def test_asgi_2_applications_are_made_asgi_3_applications(app: object) -> None:
+    found = check_application(app)
+    assert callable(found)
+    assert found is not app
+    # And so they are one.
+    assert check_application(found) is found
+
+
+def test_an_interface_that_is_named_is_believed() -> None:
+    def function(*_: object) -> None: ...
+
+    app: object = function
+    assert check_application(app) is app
+    assert check_application(app, interface="wsgi") == WSGIApplication(app)  # type: ignore[arg-type]
+    assert check_application(app, interface="asgi2") is not app
 
 
 def test_an_async_function_of_two_is_no_wsgi_application() -> None:

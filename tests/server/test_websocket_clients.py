@@ -27,7 +27,10 @@ from wsproto.events import (
 from wsproto.extensions import PerMessageDeflate
 
 from tests.server.harness import Receive, Scope, Send, in_loop, serving, soon
+from tests.server.tls_client import Certificates, certificates
 from tests.server.websocket_client import Recorder, echo, say, websocket
+
+__all__ = ["certificates"]  # a fixture
 
 SCRIPT: list[str | bytes] = [
     "",
@@ -139,6 +142,26 @@ async def test_websockets_chooses_a_subprotocol_and_is_denied_without() -> None:
             await connect(where)
         assert caught.value.response.status_code == 402
         assert caught.value.response.body == b"pay"
+
+
+@COMPRESSION
+@in_loop
+async def test_websockets_over_tls(certificates: Certificates, compression: str | None) -> None:
+    schemes: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        schemes.append(scope["scheme"])
+        await echo(scope, receive, send)
+
+    async with serving(app, **certificates.settings) as server:
+        host, port = server.sockets[0].getsockname()
+        where = f"wss://{host}:{port}/"
+        async with connect(where, ssl=certificates.client(), compression=compression) as client:
+            for message in SCRIPT:
+                await client.send(message)
+                assert await client.recv() == message
+        assert client.close_code == 1000
+        assert schemes == ["wss"]
 
 
 # wsproto, driven by hand

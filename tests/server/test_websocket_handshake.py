@@ -177,7 +177,7 @@ async def test_a_runner_without_websockets_gets_a_request() -> None:
             return self.runner.open(service, stream, request)
 
     async with serving(both) as server:
-        server.worker._runner = Plain(server.worker._runner)  # type: ignore[assignment] # typed as ASGI's
+        server.worker._runner = Plain(server.worker._runner)  # typed as ASGI's
         client = await server.connect()
         await client.send(handshake())
         assert (await client.read_response()).body == b"http GET /"

@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
 __all__ = [
+    "ASGI2App",
     "ASGIApp",
     "ASGIVersions",
+    "Application",
     "HTTPDisconnectEvent",
     "HTTPEarlyHintEvent",
     "HTTPPathSendEvent",
@@ -342,3 +344,12 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[Any]]
 The arguments are `Any` because every framework has its own types for them: a `MutableMapping` here,
 a union of TypedDicts there, and neither is assignable to the other. A server has to take them all.
 """
+
+ASGI2App: TypeAlias = Callable[[Any], Callable[[Any, Any], Awaitable[Any]]]
+"""Any ASGI 2 application: called with the scope, it returns what is called with the rest."""
+
+WSGIApp: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
+"""Any WSGI application (PEP 3333)."""
+
+Application: TypeAlias = ASGIApp | ASGI2App | WSGIApp
+"""What the server serves."""

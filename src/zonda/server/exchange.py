@@ -137,6 +137,9 @@ class Runner:
         """An exchange for the request for a WebSocket, not begun."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Let go of what it holds: no exchange will be opened any more."""
+
 
 class Exchange:
     """A request and its response. Runners derive from it.

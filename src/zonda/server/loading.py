@@ -5,6 +5,7 @@ What goes wrong on the way raises `LoadError` with one line: a reason and a hint
 application's own code is at fault its traceback is kept, without the frames that are ours.
 """
 
+import dataclasses
 import importlib
 import inspect
 import os
@@ -14,10 +15,17 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, cast
 
-from zonda.asgi.types import ASGIApp
+from zonda.asgi.asgi2 import single_callable
+from zonda.asgi.types import ASGI2App, ASGIApp, WSGIApp
 from zonda.server import values
 
-__all__ = ["LoadError", "check_application", "load_application", "load_environment"]
+__all__ = [
+    "LoadError",
+    "WSGIApplication",
+    "check_application",
+    "load_application",
+    "load_environment",
+]
 
 _DEFAULT_ATTRIBUTE = "app"
 _USUAL_ATTRIBUTES = ("app", "application", "asgi", "api", "create_app", "make_app")
@@ -25,17 +33,14 @@ _USUAL_FOLDERS = ("src", "app", "backend")
 _IMPORTLIB = importlib.__file__
 
 
-_ASGI2 = (
-    "looks like an ASGI 2 application, which this release does not serve yet; "
-    "wrap it in asgiref.compatibility.guarantee_single_callable, or say --interface asgi3 if it "
-    "takes (scope, receive, send) after all"
-)
 _FACTORY = "takes no arguments; if it returns the application, add --factory"
-_WSGI = (
-    "looks like a WSGI application, which this release does not serve yet; "
-    "wrap it in a2wsgi.WSGIMiddleware, or say --interface asgi3 if it takes "
-    "(scope, receive, send) after all"
-)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WSGIApplication:
+    """Says of an application that it is to be called as WSGI has it."""
+
+    app: WSGIApp
 
 
 class LoadError(Exception):
@@ -47,7 +52,7 @@ class LoadError(Exception):
 
 def load_application(
     target: str, *, factory: bool = False, app_dir: str = ".", interface: str = "auto"
-) -> ASGIApp:
+) -> ASGIApp | WSGIApplication:
     """Import the application that `target` names; see `Settings` for the other arguments."""
     module_name, _, path = target.partition(":")
     path = path or _DEFAULT_ATTRIBUTE
@@ -59,10 +64,14 @@ def load_application(
     return check_application(found, name=target, interface=interface)
 
 
-def check_application(app: object, *, name: str = "", interface: str = "auto") -> ASGIApp:
-    """Return `app` if it is an ASGI 3 application; else raise `LoadError` saying what it is.
+def check_application(
+    app: object, *, name: str = "", interface: str = "auto"
+) -> ASGIApp | WSGIApplication:
+    """Return `app` as the server calls it; raise `LoadError` if it is no application.
 
-    With the interface `asgi3` any callable is believed.
+    An ASGI 3 application comes back as it is, an ASGI 2 one as ASGI 3, a WSGI one as
+    `WSGIApplication`. With the interface `auto` its parameters tell which it is; with another any
+    callable is believed to be of that kind.
     """
     name = name or type(app).__name__
     if not callable(app):
@@ -71,9 +80,13 @@ def check_application(app: object, *, name: str = "", interface: str = "auto") -
             "name the application, or a function that returns one together with --factory"
         )
     if interface == "auto":
-        advice = _mistaken_for(app)
+        interface, advice = _kind_of(app)
         if advice is not None:
             raise LoadError(f"{name} {advice}")
+    if interface == "wsgi":
+        return WSGIApplication(cast("WSGIApp", app))
+    if interface == "asgi2":
+        return single_callable(cast("ASGI2App", app))
     return cast("ASGIApp", app)
 
 
@@ -160,26 +173,28 @@ def _call_factory(factory: object, target: str) -> object:
     return app
 
 
-def _mistaken_for(app: Any) -> str | None:  # noqa: ANN401 (that is the question)
-    """What a callable that is not an ASGI 3 application seems to be, and what to do about it."""
+def _kind_of(app: Any) -> tuple[str, str | None]:  # noqa: ANN401 (that is the question)
+    """The interface of an application; or what is wrong with it, and what to do."""
     if inspect.isclass(app):
-        return _class_mistaken_for(app)
+        return _kind_of_class(app)
     if _parameters(app, 3) is not False:
-        return None
+        return "asgi3", None
     if _is_async(app):
-        return "is an async function, but does not take (scope, receive, send)"
-    for count, advice in ((2, _WSGI), (0, _FACTORY), (1, _ASGI2)):
+        return "", "is an async function, but does not take (scope, receive, send)"
+    for count, kind in ((2, "wsgi"), (0, ""), (1, "asgi2")):
         if _parameters(app, count):
-            return advice
-    return "does not take (scope, receive, send), so it is no ASGI application"
+            return kind, None if kind else _FACTORY
+    return "", "takes neither (scope, receive, send) nor (environ, start_response)"
 
 
-def _class_mistaken_for(app: type[object]) -> str | None:
+def _kind_of_class(app: type[object]) -> tuple[str, str | None]:
     if hasattr(app, "__await__"):  # made with (scope, receive, send), and then awaited
-        return None
+        return "asgi3", None
+    if hasattr(app, "__iter__") and _parameters(app, 2):  # made with (environ, start_response)
+        return "wsgi", None
     if _parameters(app, 1) and not _parameters(app, 0):
-        return _ASGI2
-    return "is a class; name an instance of it, or add --factory to have one made"
+        return "asgi2", None
+    return "", "is a class; name an instance of it, or add --factory to have one made"
 
 
 def _parameters(function: Any, count: int) -> bool | None:  # noqa: ANN401 (any callable)

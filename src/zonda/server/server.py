@@ -23,10 +23,15 @@ from typing import Any, Self, TypeAlias, cast
 
 import zonda
 from zonda import _build
-from zonda.asgi.types import ASGIApp
+from zonda.asgi.types import Application, ASGIApp
 from zonda.server import logs
 from zonda.server.listeners import Listeners, describe, open_listeners
-from zonda.server.loading import check_application, load_application, load_environment
+from zonda.server.loading import (
+    WSGIApplication,
+    check_application,
+    load_application,
+    load_environment,
+)
 from zonda.server.logs import logger
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
@@ -58,7 +63,7 @@ class Server:
 
     def __init__(
         self,
-        app: ASGIApp | str,
+        app: Application | str,
         settings: Settings | None = None,
         *,
         parent: int | None = None,
@@ -89,7 +94,7 @@ class Server:
         scheme = "http" if self.settings.ssl_certfile is None else "https"
         return [describe(each, scheme) for each in self._listeners.sockets if each.fileno() >= 0]
 
-    def load(self) -> ASGIApp:
+    def load(self) -> ASGIApp | WSGIApplication:
         """The application, imported as `start` would; raises `LoadError`."""
         return self._load_blocking()
 
@@ -192,7 +197,7 @@ class Server:
         self._drain()
         await self.wait()
 
-    def _load(self) -> ASGIApp:
+    def _load(self) -> ASGIApp | WSGIApplication:
         # Importing blocks the loop, so until it is through a signal interrupts it like CTRL+C.
         self._loading = True
         try:
@@ -204,7 +209,7 @@ class Server:
         finally:
             self._loading = False
 
-    def _load_blocking(self) -> ASGIApp:
+    def _load_blocking(self) -> ASGIApp | WSGIApplication:
         settings = self.settings
         if settings.env_file is not None:
             load_environment(settings.env_file)
@@ -336,7 +341,7 @@ class Server:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-async def serve(app: ASGIApp | str, **settings: Any) -> None:  # noqa: ANN401 (see Settings)
+async def serve(app: Application | str, **settings: Any) -> None:  # noqa: ANN401 (see Settings)
     """Serve `app` in the running event loop until a signal to stop, or until cancelled.
 
     The keywords are those of `Settings`.

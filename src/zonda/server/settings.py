@@ -169,15 +169,7 @@ class Settings:
     )
     interface: str = setting(
         "Application",
-        values.Choice(
-            "auto",
-            "asgi3",
-            refused={
-                "asgi2": f"ASGI 2 {_NOT_YET}; asgiref.compatibility.guarantee_single_callable "
-                "makes an ASGI 3 application of one",
-                "wsgi": f"WSGI {_NOT_YET}; a2wsgi.WSGIMiddleware makes an ASGI application of one",
-            },
-        ),
+        values.Choice("auto", "asgi3", "asgi2", "wsgi"),
         "What kind of callable TARGET is; auto looks at its parameters.",
         default="auto",
     )
@@ -318,6 +310,12 @@ class Settings:
         default=True,
         variable="ZONDA_EAGER_TASKS",
     )
+    threads: int = setting(
+        "Process",
+        values.Count(1, zero="4 more than there are cores, at most 32"),
+        "Threads that run a WSGI application: requests that it works on at once.",
+        default=0,
+    )
 
     # Workers
 
@@ -444,6 +442,13 @@ class Settings:
         values.Count(1, zero="none"),
         "Requests in progress at once; more are answered 503 with Retry-After.",
         default=10_000,
+    )
+    limit_thread_queue: int = setting(
+        "Limits",
+        values.Count(0),
+        "Requests for a WSGI application that wait for a thread; more are answered 503 with "
+        "Retry-After.",
+        default=1024,
     )
     limit_connections: int = setting(
         "Limits",

@@ -16,12 +16,14 @@ import enum
 import socket
 from collections.abc import Callable
 from time import perf_counter
+from typing import cast
 
 from zonda.asgi.types import ASGIApp
 from zonda.server.asgi import ASGIRunner
-from zonda.server.exchange import Exchange
+from zonda.server.exchange import Exchange, Runner
 from zonda.server.http1 import HTTP1Connection
 from zonda.server.lifespan import Lifespan
+from zonda.server.loading import WSGIApplication
 from zonda.server.logs import access, log_access, logger
 from zonda.server.reactor import make_reactor
 from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
@@ -29,6 +31,7 @@ from zonda.server.service import Service
 from zonda.server.settings import Settings
 from zonda.server.share import Share
 from zonda.server.tls_handshake import TLSHandshake
+from zonda.server.wsgi import WSGIRunner
 
 __all__ = ["Worker", "WorkerState"]
 
@@ -65,7 +68,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913 (what it is given is all that it knows)
         self,
-        app: ASGIApp,
+        app: ASGIApp | WSGIApplication,
         settings: Settings,
         listeners: list[socket.socket],
         *,
@@ -77,7 +80,7 @@ class Worker:
         self._tls = tls
         self._app = app
         self._sockets = listeners
-        self._runner = ASGIRunner()
+        self._runner: Runner = ASGIRunner()
         self._share = share
         self._control = control
         self._listeners: list[Listener] = []
@@ -111,12 +114,16 @@ class Worker:
         settings = self.settings
         reactor = make_reactor(settings.reactor, asyncio.get_running_loop())
         self._reactor = reactor
-        service = Service(self._app, settings, reactor)
+        app, lifespan = self._app, settings.lifespan
+        if isinstance(app, WSGIApplication):
+            self._runner = WSGIRunner(settings, reactor.loop)
+            app, lifespan = cast("ASGIApp", app.app), "off"  # WSGI has none
+        service = Service(app, settings, reactor)
         self._service = service
         self._lifespan = Lifespan(
-            self._app,
+            app,
             service.state,
-            settings.lifespan,
+            lifespan,
             shutdown_timeout=max(settings.timeout_graceful_shutdown, SHUTDOWN_GRACE),
         )
         try:
@@ -245,6 +252,7 @@ class Worker:
     def _end(self) -> None:
         if self._reactor is not None:
             self._reactor.close()
+        self._runner.close()
         self._enter(WorkerState.GONE)
         self._gone.set()
 

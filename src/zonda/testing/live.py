@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlsplit
 
-from zonda.asgi.types import ASGIApp
+from zonda.asgi.types import Application
 from zonda.server.server import Server, loop_factory
 from zonda.server.settings import Settings
 from zonda.testing.child import ChildServer
@@ -61,7 +61,7 @@ class LiveServer:
 
     def __init__(
         self,
-        app: ASGIApp | str,
+        app: Application | str,
         *,
         process: bool = False,
         env: Mapping[str, str] | None = None,
@@ -185,7 +185,7 @@ class LiveServer:
 class _ThreadServer:
     """A server in a thread of this process, with an event loop of its own."""
 
-    def __init__(self, app: ASGIApp | str, settings: Settings) -> None:
+    def __init__(self, app: Application | str, settings: Settings) -> None:
         self._app = app
         self._settings = settings
 
