@@ -710,10 +710,11 @@ def test_ctrl_c_in_a_terminal_ends_all_cleanly(project: Path) -> None:
 
 
 def test_a_stop_while_workers_start_ends_them(project: Path) -> None:
-    (project / "shop.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)")
+    (project / "shop.py").write_text(
+        "import time\nopen('importing', 'a').write('x ')\ntime.sleep(60)"
+    )
     with Supervised(project, "--workers", "2") as command:
-        command.read_until("importing")
-        command.read_until("importing")
+        until(lambda: len(_lines(project / "importing")) == 2, "two that import")
         command.signal(signal.SIGTERM)
         assert command.wait() == 0
     assert "Traceback" not in command.output
