@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -127,4 +128,20 @@ def test_a_trial_that_hangs_is_ended(project: Path) -> None:
         command.read_until("Another program is being tried already")
         command.read_until("The program on disk cannot serve (code -9")
         assert command.settled(2) == workers
+        command.end()
+
+
+def test_what_the_new_settings_cannot_have_ends_nothing(project: Path) -> None:
+    (project / "zonda.toml").write_text('port = 0\nworkers = 2\npid-file = "pid"\n')
+    with Supervised(project, port=()) as command, socket.create_server(("", 0)) as taken:
+        command.begin()
+        other = taken.getsockname()[1]
+        (project / "zonda.toml").write_text(
+            f'bind = [":{other}"]\nworkers = 2\npid-file = "none/pid"\n'
+        )
+        command.signal(signal.SIGUSR2)
+        command.read_until("--pid-file none/pid: No such file or directory; going on without")
+        command.read_until("going on at the addresses that there were")
+        command.read_until("All workers are replaced")
+        assert ask(command.port) in {str(pid) for pid in command.workers()}
         command.end()

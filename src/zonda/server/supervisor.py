@@ -33,7 +33,7 @@ from zonda.server.board import Board, Cell
 from zonda.server.listeners import ListenError, Listeners, describe, open_listeners
 from zonda.server.logs import logger
 from zonda.server.members import FIRST_DELAY, NEVER, STATES, Member, Slot
-from zonda.server.pidfile import PidFile
+from zonda.server.pidfile import PidFile, PidFileError
 from zonda.server.processes import Child, check_settings, start_child
 from zonda.server.settings import Settings
 from zonda.server.signals import Signals
@@ -127,8 +127,14 @@ class Supervisor:
         if had is not None and (path is None or PidFile.path_of(path) != had[0]):
             PidFile(*had).remove()
             had = None
-        if path is not None:
+        if path is None:
+            return
+        try:
             self._pid_file = PidFile(path, had[1] if had else None)
+        except PidFileError as error:
+            if self._handover is None:
+                raise
+            logger.error("%s; going on without", error)  # what serves is not to end for that
 
     def _listen(self) -> None:
         if self._handover is None:
