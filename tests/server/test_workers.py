@@ -167,15 +167,6 @@ def test_a_server_in_somebodys_event_loop_refuses_what_needs_processes(
 # Evenness
 
 
-def test_each_of_a_few_connections_has_a_worker_of_its_own(project: Path) -> None:
-    with supervised(project, "--workers", "3") as command:
-        clients = [Client(command.port) for _ in range(3)]
-        assert len({client.ask() for client in clients}) == 3
-        for client in clients:
-            client.close()
-        command.end()
-
-
 def test_a_burst_of_connections_is_shared_evenly(project: Path) -> None:
     with supervised(project, "--workers", "4", "--no-access-log") as command:
         with connections(command.port, 256) as opened:
