@@ -23,6 +23,7 @@ import platform
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from zonda.server.logs import logger
 from zonda.server.members import FIRST_DELAY, NEVER, STATES, Member, Slot
 from zonda.server.pidfile import PidFile, PidFileError
 from zonda.server.processes import Child, check_settings, start_child
-from zonda.server.settings import Settings
+from zonda.server.settings import Settings, SettingsError
 from zonda.server.signals import Signals
 from zonda.server.stall import DUMP_SIGNAL, read_dump
 from zonda.server.systemd import Notifier
@@ -99,6 +100,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit code."""
+        if sys.platform == "win32":
+            raise SettingsError(
+                "workers", "a supervisor hands sockets to workers, which this release cannot here"
+            )
         check_settings(self.target, self.settings)
         with contextlib.ExitStack() as at_end:
             at_end.callback(self._selector.close)
