@@ -11,15 +11,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.cli.command import PATIENCE, ZondaCommand, finish, get
 from tests.server.tls_client import encrypted, make_certificates
 from zonda.cli import main
-from zonda.cli.options import settings_from
+from zonda.cli.options import gathered_from
 from zonda.cli.run import run
-from zonda.server.settings import Settings, all_settings, to_arguments
+from zonda.server.settings import Settings, all_settings
 
 APP = """
 import asyncio, os, sys, threading, time
@@ -375,8 +373,7 @@ def test_help_lists_every_setting_with_its_unit_its_default_and_what_0_means(com
         "[default: on]",
     ):
         assert words in output
-    assert "--workers" not in output
-    assert "--parent-pipe" not in output
+    assert "--timeout-worker-healthcheck" not in output
 
 
 def test_dev_reloads_and_says_more() -> None:
@@ -399,14 +396,13 @@ def test_dev_reloads_and_says_more() -> None:
         (["run", "a", "--header", "nonsense"], "a field is wanted"),
         (["rnu", "a"], "did you mean: zonda run"),
         (["shop:app"], "did you mean: zonda run shop:app"),
-        (["run", "a", "--workers", "4"], "--workers: several workers are not in this release yet"),
         (["run", "a", "--ssl-keyfile", "k"], "--ssl-keyfile: TLS needs a certificate"),
         (["run", "a", "--ssl-version", "5"], "--ssl-min-version"),
         (["run", "a", "--proxy-headers"], "--proxy-headers: X-Forwarded-* fields are not in this"),
         (["run", "a", "--ws", "wsproto"], "Zonda has a WebSocket codec of its own"),
         (["run", "a", "--http", "h11"], "Zonda has one HTTP parser"),
         (["run", "a", "--http2"], "HTTP/2 is not in this release yet"),
-        (["run", "a", "--limit-max-requests", "5"], "is not in this release yet"),
+        (["run", "a", "--timeout-worker-healthcheck", "5"], "--timeout-worker-stall"),
         (["run", "a", "--h11-max-incomplete-event-size", "5"], "--limit-request-head"),
     ],
 )
@@ -417,7 +413,7 @@ def test_wrong_usage_is_2_and_says_what_to_do(arguments: list[str], words: str) 
 
 
 def parse(arguments: list[str]) -> Settings:
-    return settings_from(run.make_context("run", ["shop:app", *arguments]))
+    return gathered_from(run.make_context("run", ["shop:app", *arguments])).settings
 
 
 def test_options_of_uvicorn_that_ask_for_what_zonda_does_are_taken() -> None:
@@ -443,35 +439,10 @@ def test_every_option_of_uvicorn_is_known() -> None:
     assert {f"--{name}" for name in names} <= known
 
 
-counts = st.integers(1, 10**6)
-times = st.floats(0.1, 1000)
-texts = st.text(st.characters(categories=["L", "N"], max_codepoint=255), min_size=1, max_size=9)
-
-
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "host": texts,
-            "port": st.integers(0, 65535),
-            "backlog": counts,
-            "factory": st.booleans(),
-            "access_log": st.booleans(),
-            "use_colors": st.none() | st.booleans(),
-            "root_path": texts.map(lambda text: "/" + text),
-            "header": st.lists(texts.map(lambda text: f"X-Test: {text}"), max_size=3),
-            "reload_exclude": st.lists(texts, max_size=3),
-            "limit_request_body": st.integers(0, 2**40),
-            "limit_concurrency": st.just(0) | counts,
-            "timeout_keep_alive": times,
-            "uds_permissions": st.integers(0, 0o777),
-            "loop": st.sampled_from(["auto", "asyncio", "uvloop"]),
-        },
-    )
-)
-def test_arguments_made_of_settings_make_them_again(values: dict[str, object]) -> None:
-    settings = Settings(**values)  # type: ignore[arg-type]
-    assert parse(to_arguments(settings)) == settings
+@pytest.fixture(autouse=True)
+def loop_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite's runs choose a loop by a variable, which is a setting as well."""
+    monkeypatch.delenv("ZONDA_LOOP", raising=False)
 
 
 def test_a_value_from_the_environment_is_no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +457,7 @@ import sys
 from click.testing import CliRunner
 from zonda.cli import main
 assert CliRunner().invoke(main, ["run", "--help"]).exit_code == 0
-heavy = {"asyncio", "uvloop", "zonda.server.server", "zonda.server.worker"} & set(sys.modules)
+heavy = {"asyncio", "uvloop", "zonda.server.server", "zonda.server.supervisor"} & set(sys.modules)
 assert not heavy, heavy
 """
     environment = ZondaCommand(cwd=tmp_path).env

@@ -1,6 +1,7 @@
 """Settings check what they are given, say what is wrong with it, and read back what they write."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from zonda.server import values
 from zonda.server.addresses import InheritedAddress, TCPAddress, UnixAddress
-from zonda.server.settings import Settings, SettingsError, all_settings, to_arguments
+from zonda.server.settings import Settings, SettingsError, all_settings
 
 
 def test_every_setting_says_what_it_is_for_and_its_default_is_one_it_takes() -> None:
@@ -80,7 +81,6 @@ def test_settings_cannot_be_changed() -> None:
         ({"bind": ["fd://x"]}, ["bind=", "fd://3"]),
         ({"port": 80, "uds": "/tmp/s"}, ["port=80", "uds replaces it"]),
         ({"host": "::", "bind": [":80"]}, ["host='::'", "bind replaces it"]),
-        ({"reload": True, "log_config": {"version": 1}}, ["log_config", "give a file"]),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_its_value_and_what_to_do(
@@ -166,28 +166,35 @@ def test_the_environment_gives_defaults_for_reactor_and_eager_tasks(
         Settings()
 
 
-def test_arguments_are_those_that_differ_from_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ZONDA_REACTOR", raising=False)
-    monkeypatch.delenv("ZONDA_EAGER_TASKS", raising=False)
-    assert to_arguments(Settings()) == []
-    settings = Settings(
-        port=0,
-        access_log=False,
-        use_colors=True,
-        header=("A: b", "C: d"),
-        limit_request_body=10 * 2**20,
-        timeout_head=0.25,
-        uds_permissions=0o600,
+counts = st.integers(1, 10**6)
+texts = st.text(st.characters(categories=["L", "N"], max_codepoint=255), min_size=1, max_size=9)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "host": texts,
+            "port": st.integers(0, 65535),
+            "backlog": counts,
+            "factory": st.booleans(),
+            "use_colors": st.none() | st.booleans(),
+            "root_path": texts.map(lambda text: "/" + text),
+            "header": st.lists(texts.map(lambda text: f"X-Test: {text}"), max_size=3),
+            "limit_request_body": st.integers(0, 2**40),
+            "timeout_keep_alive": st.floats(0.1, 1000),
+            "uds_permissions": st.integers(0, 0o777),
+            "loop": st.sampled_from(["auto", "asyncio", "uvloop"]),
+            "log_config": st.none() | texts | st.just({"version": 1}),
+        },
     )
-    assert to_arguments(settings) == [
-        *("--port", "0"),
-        *("--uds-permissions", "600"),
-        *("--header", "A: b", "--header", "C: d"),
-        *("--limit-request-body", "10MiB"),
-        *("--timeout-head", "0.25"),
-        "--no-access-log",
-        "--use-colors",
-    ]
+)
+def test_settings_that_are_handed_to_another_process_are_the_same_there(
+    given_values: dict[str, object],
+) -> None:
+    settings = Settings(**given_values)  # type: ignore[arg-type]
+    handed = json.dumps({name: getattr(settings, name) for name in all_settings()})
+    assert Settings(**json.loads(handed)) == settings
 
 
 @given(st.integers(0, 2**50))

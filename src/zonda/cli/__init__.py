@@ -7,6 +7,8 @@ import click
 
 import zonda
 from zonda import _build
+from zonda.cli.check import check
+from zonda.cli.reload import reload
 from zonda.cli.run import dev, run
 from zonda.server import values
 
@@ -53,3 +55,5 @@ def main() -> None:
 
 main.add_command(run)
 main.add_command(dev)
+main.add_command(check)
+main.add_command(reload)

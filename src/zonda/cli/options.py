@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from zonda.server.settings import Setting, Settings, SettingsError, all_settings
+from zonda.server.settings import Setting, all_settings
+from zonda.server.sources import Gathered, SourceError, gather
 from zonda.server.values import Kind
 
-__all__ = ["SettingOption", "SettingsCommand", "settings_from"]
+__all__ = ["CONFIG", "TARGET", "SettingOption", "SettingsCommand", "gathered_from", "target_of"]
+
+TARGET = click.Argument(["target"], metavar="[TARGET]", required=False)
+CONFIG = click.Option(
+    ["--config"],
+    metavar="PATH",
+    help="Read settings from this file, in place of zonda.toml or [tool.zonda] in pyproject.toml.",
+)
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -112,14 +120,30 @@ class SettingsCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def settings_from(ctx: click.Context) -> Settings:
-    """The settings that the command line gives; fails with a usage error if they do not fit."""
-    given: dict[str, Any] = dict(getattr(ctx.command, "defaults", {}))
-    for name in all_settings():
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            given[name] = ctx.params[name]
+def gathered_from(ctx: click.Context) -> Gathered:
+    """What the command line and the other sources say; what is wrong is a usage error."""
+    flags = {
+        name: ctx.params[name]
+        for name in all_settings()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
     try:
-        return Settings(**given)
-    except SettingsError as error:
-        name = all_settings()[error.name].flag
-        raise click.UsageError(f"{name}: {error.reason}.", ctx) from None
+        return gather(
+            flags,
+            target=ctx.params.get("target"),
+            config=ctx.params.get("config"),
+            defaults=getattr(ctx.command, "defaults", {}),
+        )
+    except SourceError as error:
+        raise click.UsageError(f"{error}.", ctx) from None
+
+
+def target_of(gathered: Gathered, ctx: click.Context) -> str:
+    """The application's name; a usage error if no source has it."""
+    if gathered.target is None:
+        raise click.UsageError(
+            "Missing argument 'TARGET': name the application, such as main:app; "
+            "it can also stand as target in zonda.toml, or in ZONDA_TARGET.",
+            ctx,
+        )
+    return gathered.target

@@ -24,13 +24,9 @@ def _later(what: str, instead: str = "") -> str:
     return f"{what} not in this release yet{'; ' if instead else ''}{instead}"
 
 
-_RECYCLING = _Foreign(_later("restarting a worker after a number of requests is"))
 _PROXY_HEADERS = _later("X-Forwarded-* fields are", "an ASGI middleware can read them")
 
 _FOREIGN = {
-    "--workers": _Foreign(
-        _later("several workers are", "start several servers behind a proxy"), frozenset({"1"})
-    ),
     "--http": _Foreign(
         "Zonda has one HTTP parser and no choice of it; leave it out", frozenset({"auto"})
     ),
@@ -38,9 +34,9 @@ _FOREIGN = {
     "--proxy-headers": _Foreign(_PROXY_HEADERS, is_flag=True),
     "--no-proxy-headers": _Foreign("", frozenset({""}), is_flag=True),
     "--forwarded-allow-ips": _Foreign(_PROXY_HEADERS),
-    "--limit-max-requests": _RECYCLING,
-    "--limit-max-requests-jitter": _RECYCLING,
-    "--timeout-worker-healthcheck": _Foreign(_later("a check of workers' health is")),
+    "--timeout-worker-healthcheck": _Foreign(
+        "the settings are --timeout-worker-stall and --stall-restart here"
+    ),
     "--ssl-version": _Foreign(
         "a constant of Python's ssl module names one version of TLS, or all that there are; every "
         "version from --ssl-min-version on is spoken here",

@@ -41,22 +41,23 @@ class Listeners:
 
     def __init__(self) -> None:
         self.sockets: list[socket.socket] = []
-        self._files: list[tuple[str, tuple[int, int]]] = []
+        self.places: dict[str, list[socket.socket]] = {}  # the sockets of each address
+        self.files: list[tuple[str, tuple[int, int]]] = []  # of unix sockets, with identity
 
     def add(self, listener: socket.socket, path: str | None = None) -> None:
         """Own `listener`, and the file at `path` if it made one."""
         self.sockets.append(listener)
         if path is not None:
-            self._files.append((path, _identity(path)))
+            self.files.append((path, _identity(path)))
 
     def close(self) -> None:
         """Close every socket. Calling it again does nothing."""
-        for path, identity in self._files:
+        for path, identity in self.files:
             # Before the socket is closed: once nobody answers, a successor may take the path.
             with contextlib.suppress(OSError):
                 if _identity(path) == identity:
                     os.unlink(path)  # noqa: PTH108 (paths are text here)
-        self._files.clear()
+        self.files.clear()
         for listener in self.sockets:
             listener.close()
 
@@ -72,15 +73,33 @@ class Listeners:
         self.close()
 
 
-def open_listeners(settings: "Settings") -> Listeners:
-    """Open everything that `settings.addresses` names; all or nothing, with `ListenError`."""
+def open_listeners(settings: "Settings", had: Listeners | None = None) -> Listeners:
+    """Open everything that `settings.addresses` names; all or nothing, with `ListenError`.
+
+    What is open in `had` already is taken from there; what it has besides is closed.
+    """
     listeners = Listeners()
+    taken = had.places if had is not None else {}
     try:
         for address in settings.addresses:
-            _open(address, settings, listeners)
+            place = str(address)
+            before = len(listeners.sockets)
+            if place in taken:
+                listeners.sockets += taken[place]
+            else:
+                _open(address, settings, listeners)
+            listeners.places[place] = listeners.sockets[before:]
     except BaseException:
+        for place in set(taken).intersection(listeners.places):
+            listeners.sockets = [each for each in listeners.sockets if each not in taken[place]]
         listeners.close()
         raise
+    if had is not None:
+        kept = {address.path for address in settings.addresses if isinstance(address, UnixAddress)}
+        listeners.files += [each for each in had.files if each[0] in kept]
+        had.files = [each for each in had.files if each[0] not in kept]
+        had.sockets = [each for each in had.sockets if each not in listeners.sockets]
+        had.close()
     return listeners
 
 

@@ -78,11 +78,15 @@ def _escape(target: bytes) -> str:
 
 
 class Formatter(logging.Formatter):
-    """The time, the level (not of an access line) and the message; in colour if `use_colors`."""
+    """The time, the level (not of an access line) and the message; in colour if `use_colors`.
 
-    def __init__(self, *, use_colors: bool = False) -> None:
+    With `pid`, the process that speaks stands after the time: there are several.
+    """
+
+    def __init__(self, *, use_colors: bool = False, pid: bool = False) -> None:
         super().__init__()
         self.use_colors = use_colors
+        self._pid = f" [{os.getpid()}]" if pid else ""
         self._second = -1
         self._time = ""
 
@@ -96,7 +100,7 @@ class Formatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """One line; the base class adds a traceback below it."""
-        moment = self.formatTime(record)
+        moment = self.formatTime(record) + self._pid
         if record.msg is _ACCESS_LINE:
             if not self.use_colors or not isinstance(record.args, tuple):
                 return f"{moment} {record.message}"
@@ -182,11 +186,14 @@ def _record(level: int, text: str) -> logging.LogRecord:
     return logging.LogRecord(logger.name, level, __file__, 0, text, None, None)
 
 
-def configure(settings: Settings) -> None:
-    """Set the loggers up as the settings say; raises `SettingsError` for a bad `log_config`."""
+def configure(settings: Settings, *, pid: bool = False) -> None:
+    """Set the loggers up as the settings say; raises `SettingsError` for a bad `log_config`.
+
+    With `pid`, each line says which process it is from, unless `log_config` says otherwise.
+    """
     config = settings.log_config
     if config is None:
-        logging.config.dictConfig(_default_config(settings))
+        logging.config.dictConfig(_default_config(settings, pid=pid))
     elif isinstance(config, dict):
         _apply(lambda: logging.config.dictConfig(config), None)
     else:
@@ -197,13 +204,17 @@ def configure(settings: Settings) -> None:
     access.disabled = not settings.access_log
 
 
-def _default_config(settings: Settings) -> dict[str, Any]:
+def _default_config(settings: Settings, *, pid: bool) -> dict[str, Any]:
     level = (settings.log_level or "info").upper()
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            name: {"()": Formatter, "use_colors": _wants_colors(settings.use_colors, stream)}
+            name: {
+                "()": Formatter,
+                "use_colors": _wants_colors(settings.use_colors, stream),
+                "pid": pid,
+            }
             for name, stream in (("server", sys.stderr), ("access", sys.stdout))
         },
         "handlers": {

@@ -1,80 +1,71 @@
-"""The process that is a server, from the command line to its exit code.
+"""What the command line starts: the server itself, or the process that starts its servers.
 
-    0   stopped as it was told to
-    1   never served: settings, target or address
-    3   never served: the application's start-up failed (uvicorn's code for it)
-
-Code 2 is the command line's own, for options that it cannot read.
+It returns an exit code: those of serving.py, and the same from a supervisor. Code 2 is the command
+line's own, for options that it cannot read.
 """
 
-import asyncio
-import logging
 import os
-import threading
 
 from zonda.server import logs
-from zonda.server.lifespan import LifespanFailed
 from zonda.server.listeners import ListenError
-from zonda.server.loading import LoadError
 from zonda.server.logs import logger
-from zonda.server.reload import ReloadError, supervise
-from zonda.server.server import Server, loop_factory
+from zonda.server.pidfile import PidFileError
 from zonda.server.settings import Settings, SettingsError
+from zonda.server.systemd import NOTIFY_VARIABLE, with_activation
 
-__all__ = ["run_program"]
+__all__ = ["check_program", "run_program"]
 
-_EXPECTED = (LifespanFailed, ListenError, LoadError, ReloadError, SettingsError)
-_THREADS_GRACE = 3.0  # seconds for the application's threads to end once the server is gone
+HANDOVER = "ZONDA_HANDOVER"
+"""The environment variable by which a program knows that it goes on in another's place."""
 
 
-def run_program(target: str, settings: Settings, *, parent: int | None = None) -> int:
+def run_program(target: str, settings: Settings) -> int:
     """Serve `target` until told to stop, log what goes wrong, and return the exit code."""
+    # Imported by turns: a process that does not serve needs no event loop.
     try:
-        logs.configure(settings)
+        if HANDOVER in os.environ or (settings.supervised and not settings.reload):
+            return _supervise(target, settings)
         if settings.reload:
-            supervise(target, settings)
-            return 0
-        make_loop = loop_factory(settings)
-    except _EXPECTED as error:
-        return _report(error)
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        try:
-            runner.run(Server(target, settings, parent=parent).serve())
-            code = 0
-        except _EXPECTED as error:
-            code = _report(error)
-        _leave_threads_behind(code)
-    return code
+            return _reload(target, settings)
+        logs.configure(settings)
+    except (ListenError, PidFileError, SettingsError) as error:
+        logger.critical("%s", error)
+        return 1
+    from zonda.server.server import Server  # noqa: PLC0415
+    from zonda.server.serving import NotifyingServer, run_server  # noqa: PLC0415
+
+    settings = with_activation(settings, os.environ)
+    kind = NotifyingServer if NOTIFY_VARIABLE in os.environ else Server
+    return run_server(kind(target, settings))
 
 
-def _report(error: Exception) -> int:
-    """Log a failure to start in one line, with the application's traceback if it is at fault."""
-    if isinstance(error, LifespanFailed):
-        logger.critical("The application did not start: %s", error)
-        return 3
-    logger.critical("%s", error, exc_info=error.__cause__ if isinstance(error, LoadError) else None)
-    return 1
+def check_program(target: str, settings: Settings) -> int:
+    """Import `target` and look at what the settings name, without serving; 0 if all is well."""
+    from zonda.server.server import Server  # noqa: PLC0415
+    from zonda.server.serving import check  # noqa: PLC0415
+
+    return check(Server(target, settings))
 
 
-def _leave_threads_behind(code: int) -> None:
-    """End the process soon, although threads that nothing can stop still run.
+def _supervise(target: str, settings: Settings) -> int:
+    from zonda.server.supervisor import Supervisor  # noqa: PLC0415
+    from zonda.server.upgrade import Handover  # noqa: PLC0415
 
-    Without this, one request whose function hangs in a thread would keep the process for ever:
-    the end of the event loop and that of the interpreter both wait for all threads.
-    """
+    logs.configure(settings, pid=True)
+    settings = with_activation(settings, os.environ)
+    return Supervisor(target, settings, handover=Handover.take()).run()
 
-    def leave() -> None:
-        logger.warning(
-            "Threads of the application do not end and are left behind: %s",
-            ", ".join(
-                each.name
-                for each in threading.enumerate()
-                if not each.daemon and each is not threading.main_thread()
-            ),
-        )
-        logging.shutdown()
-        os._exit(code)
 
-    timer = threading.Timer(_THREADS_GRACE, leave)
-    timer.daemon = True
-    timer.start()
+def _reload(target: str, settings: Settings) -> int:
+    from zonda.server.reload import ReloadError, supervise  # noqa: PLC0415
+
+    logs.configure(settings)
+    settings = with_activation(settings, os.environ)
+    if settings.supervised:
+        logger.info("One worker serves while --reload is on, and has no supervisor")
+    try:
+        supervise(target, settings)
+    except ReloadError as error:
+        logger.critical("%s", error)
+        return 1
+    return 0

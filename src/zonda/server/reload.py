@@ -7,7 +7,7 @@ is refused. When a file changes the child is told to stop; open requests get hal
 ends cannot hold a reload up. A child that ends by itself, with a syntax error say, is started
 again at the next change.
 
-A pipe ties the child to the parent: if the parent dies, its end closes and the child stops too.
+How a child is started, and tied to the life of its parent, is in processes.py.
 """
 
 import contextlib
@@ -16,7 +16,6 @@ import fnmatch
 import importlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -25,16 +24,15 @@ from typing import Any, cast
 
 from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.logs import logger
-from zonda.server.settings import Settings, all_settings, to_arguments, to_environment
+from zonda.server.processes import Child, start_child
+from zonda.server.settings import Settings
 from zonda.server.tls import make_provider
 
-__all__ = ["PARENT_OPTION", "ReloadError", "WatchedFiles", "supervise"]
-
-PARENT_OPTION = "--parent-pipe"
-"""The hidden option of `zonda run` that carries the pipe's descriptor to a child."""
+__all__ = ["ReloadError", "WatchedFiles", "supervise"]
 
 _INCLUDED = ("*.py",)
 _EXCLUDED = (".*", ".py[cod]", ".sw.*", "~*")
+_KILLED = 5.0  # seconds for the system to end a process that is killed
 _POLL = 0.2  # seconds between looks at whether the child still lives
 _SHORTEST_GROUP = 1.6  # seconds that a burst of changes is gathered at most, when it does not pause
 
@@ -89,9 +87,8 @@ def _matches(path: PurePath, patterns: Iterable[str]) -> bool:
 def supervise(target: str, settings: Settings) -> None:
     """Serve `target` in a child that is replaced at each change, until told to stop.
 
-    The child is `zonda run` with these settings, so the target has to be a name. Raises
-    `ReloadError`, `ListenError` or `SettingsError` before the first child; later failures are
-    logged.
+    Raises `ReloadError`, `ListenError` or `SettingsError` before the first child; later failures
+    are logged.
     """
     if sys.platform == "win32":
         raise ReloadError("--reload hands sockets to a child, which this release cannot on Windows")
@@ -99,7 +96,7 @@ def supervise(target: str, settings: Settings) -> None:
     make_provider(settings)  # the child makes its own; what is wrong is said here
     with contextlib.ExitStack() as at_end:
         listeners = at_end.enter_context(open_listeners(settings))
-        child = _Child(target, settings, listeners)
+        child = _Served(target, settings, listeners)
         stop = at_end.enter_context(_stop_asked(child))
         at_end.callback(child.stop)
         changes = at_end.enter_context(
@@ -121,81 +118,56 @@ def supervise(target: str, settings: Settings) -> None:
         logger.info("Stopping the reloading server")
 
 
-class _Child:
+class _Served:
     """The process that serves, one at a time."""
 
     def __init__(self, target: str, settings: Settings, listeners: Listeners) -> None:
-        self._sockets = [listener.fileno() for listener in listeners.sockets]
+        self._target = target
+        self._sockets = listeners.sockets
         self._deadline = settings.timeout_reload
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe = -1
-        inherited: dict[str, Any] = {
-            "bind": tuple(f"fd://{number}" for number in self._sockets),
-            "timeout_graceful_shutdown": min(
+        self._settings = dataclasses.replace(
+            settings,
+            timeout_graceful_shutdown=min(
                 settings.timeout_graceful_shutdown, settings.timeout_reload / 2
             ),
-        }
-        for name in ("host", "port", "uds", "fd", "reload"):
-            inherited[name] = all_settings()[name].default
-        arguments = to_arguments(dataclasses.replace(settings, **inherited))
-        self._environment = to_environment(settings)
-        self._command = [
-            sys.executable,
-            *(f"-W{option}" for option in sys.warnoptions),
-            *("-Xdev" for _ in range(sys.flags.dev_mode)),
-            *("-m", "zonda", "run", target, *arguments, PARENT_OPTION),
-        ]
+        )
+        self._child: Child | None = None
 
     def start(self) -> None:
-        """Start a child with the sockets and one end of a new pipe."""
-        ours, self._pipe = os.pipe()
-        # CTRL+C goes to every process of the terminal; the child is to hear of it from us. It
-        # inherits that the signal is ignored.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and command)
-                [*self._command, str(ours)],
-                env={**os.environ, **self._environment},
-                pass_fds=(*self._sockets, ours),
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
-            os.close(ours)
+        """Start a child with the sockets."""
+        self._child = start_child(self._target, self._settings, self._sockets, "reload")
 
     def stop(self) -> None:
         """End the child: ask it to, and kill it when it takes longer than the deadline."""
-        process, self._process = self._process, None
-        if process is None:
+        child, self._child = self._child, None
+        if child is None:
             return
-        process.terminate()
-        try:
-            process.wait(self._deadline)
-        except subprocess.TimeoutExpired:
+        child.signal(signal.SIGTERM)  # and not a word to drain: this one interrupts an import
+        if child.wait(self._deadline) is None:
             logger.warning(
                 "The server did not stop within %g s and is killed (--timeout-reload)",
                 self._deadline,
             )
-            process.kill()
-            process.wait()
-        os.close(self._pipe)
+            child.signal(signal.SIGKILL)
+            child.wait(_KILLED)
+        child.close()
 
     def kill(self) -> None:
         """End the child at once; `stop` still has to be called."""
-        if self._process is not None:
-            self._process.kill()
+        if self._child is not None:
+            self._child.signal(signal.SIGKILL)
 
     def report_its_end(self) -> None:
         """Say once that the child has ended by itself."""
-        if self._process is None or self._process.poll() is None:
+        if self._child is None or (code := self._child.poll()) is None:
             return
-        code = self._process.returncode
         how = f"with code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
         logger.error("The server ended %s; it is started again at the next change", how)
         self.stop()
 
 
 @contextlib.contextmanager
-def _stop_asked(child: _Child) -> Generator[threading.Event]:
+def _stop_asked(child: _Served) -> Generator[threading.Event]:
     """An event that SIGINT and SIGTERM set; a second one kills the child."""
     asked = threading.Event()
 

@@ -35,7 +35,8 @@ from zonda.server.loading import (
 from zonda.server.logs import logger
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
-from zonda.server.settings import Settings, SettingsError
+from zonda.server.settings import SUPERVISING, Settings, SettingsError, all_settings
+from zonda.server.share import Share
 from zonda.server.tls import make_provider
 from zonda.server.worker import Worker, WorkerState
 
@@ -53,18 +54,25 @@ class Server:
 
     `app` is an application or the name of one ("package.module:attribute"). `parent` is the
     reading end of a pipe whose other end a supervising process holds: when that is closed the
-    server drains, and CTRL+C is left to the parent.
+    server drains, and CTRL+C is left to the parent. `share` is how the worker shares its listeners'
+    connections with other processes.
 
     What goes wrong before it serves is raised: `SettingsError`, `LoadError`, `ListenError`,
     `LifespanFailed`, `ReloadError`.
     """
 
     def __init__(
-        self, app: Application | str, settings: Settings | None = None, *, parent: int | None = None
+        self,
+        app: Application | str,
+        settings: Settings | None = None,
+        *,
+        parent: int | None = None,
+        share: Share | None = None,
     ) -> None:
         self.settings = settings if settings is not None else Settings()
         self._app = app
         self._parent = parent
+        self._share = share
         self._listeners = Listeners()
         self._worker: Worker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,8 +94,13 @@ class Server:
         scheme = "http" if self.settings.ssl_certfile is None else "https"
         return [describe(each, scheme) for each in self._listeners.sockets if each.fileno() >= 0]
 
+    def load(self) -> ASGIApp | WSGIApplication:
+        """The application, imported as `start` would; raises `LoadError`."""
+        return self._load_blocking()
+
     async def start(self) -> None:
         """Bind, load the application, run its start-up, and begin to serve."""
+        self._refuse_supervision()
         if not logger.hasHandlers():
             logs.configure(self.settings)
         self._loop = asyncio.get_running_loop()
@@ -95,18 +108,20 @@ class Server:
         self._listeners = open_listeners(self.settings)
         try:
             app = self._load()
-            logger.info("%s serving %s", _banner(self.settings), self.name)
-            if not _build.compiled:
-                logger.warning(_PURE_WARNING)
+            self._announce()
             self._worker = Worker(
-                app, self.settings, self._listeners.sockets, control=self._worker_entered, tls=tls
+                app,
+                self.settings,
+                self._listeners.sockets,
+                share=self._share,
+                control=self._worker_entered,
+                tls=tls,
             )
             await self._worker.start()
         except BaseException:
             self._listeners.close()
             raise
-        for url in self.urls:
-            logger.info("Listening on %s (press CTRL+C to stop)", url)
+        self._announce_ready()
 
     def drain(self) -> None:
         """Stop accepting, finish what runs, then be gone. Repeating it does nothing.
@@ -145,14 +160,26 @@ class Server:
         logger.info("Stopped")
 
     def run(self) -> None:
-        """Serve in an event loop of its own until told to stop."""
-        logs.configure(self.settings)
-        if self.settings.reload:
+        """Serve in an event loop of its own, or have workers serve, until told to stop.
+
+        If no worker can start it ends the program, with the exit code of `zonda run`.
+        """
+        logs.configure(self.settings, pid=self.settings.supervised and not self.settings.reload)
+        if self.settings.reload or self.settings.supervised:
             if not isinstance(self._app, str):
                 raise SettingsError(
-                    "reload", "the application has to be given by name, such as 'app:app'"
+                    "reload" if self.settings.reload else "workers",
+                    "the application has to be given by name, such as 'app:app'",
                 )
-            supervise(self._app, self.settings)
+            if self.settings.reload:
+                supervise(self._app, self.settings)
+            else:
+                # Not before: it needs a system that has processes of this kind.
+                from zonda.server.supervisor import Supervisor  # noqa: PLC0415
+
+                code = Supervisor(self._app, self.settings).run()
+                if code:
+                    sys.exit(code)  # the workers have said why
             return
         with asyncio.Runner(loop_factory=loop_factory(self.settings)) as runner:
             runner.run(self.serve())
@@ -224,23 +251,57 @@ class Server:
         elif self._worker is not None:
             self._worker.abort()
 
+    def _refuse_supervision(self) -> None:
+        """Refuse settings that need other processes: they would silently do nothing."""
+        if self._parent is not None or not self.settings.supervised:
+            return
+        for name in SUPERVISING:
+            value = getattr(self.settings, name)
+            if value != all_settings()[name].default:
+                raise SettingsError(
+                    name,
+                    "it needs processes of its own: use `zonda run`, or Server(…).run()",
+                    value,
+                )
+
+    def _announce(self) -> None:
+        """Say what is about to serve what."""
+        logger.info("%s serving %s", _banner(self.settings), self.name)
+        if not _build.compiled:
+            logger.warning(PURE_WARNING)
+
+    def _announce_ready(self) -> None:
+        """Say where it serves."""
+        for url in self.urls:
+            logger.info("Listening on %s (press CTRL+C to stop)", url)
+
     def _worker_entered(self, state: WorkerState) -> None:
         """Close the sockets once they are not accepted from: clients are refused, not kept."""
         if state is WorkerState.DRAINING and self._loop is not None:
             self._loop.call_soon(self._listeners.close)  # after the worker has let go of them
 
-    def _parent_gone(self) -> None:
+    def _parent_spoke(self) -> None:
         """Drain when the parent has closed its end, or has died."""
-        if self._loop is not None and self._parent is not None and not os.read(self._parent, 64):
+        if self._loop is None or self._parent is None:
+            return
+        said = b""
+        with contextlib.suppress(OSError):  # a socket is reset by one who had not read all
+            said = os.read(self._parent, 4096)
+        if said:
+            self._told(said)
+        else:
             self._loop.remove_reader(self._parent)
             self._drain()
+
+    def _told(self, said: bytes) -> None:
+        """What the parent says means nothing to a plain server."""
 
     @contextlib.contextmanager
     def _parent_watched(self) -> Generator[None]:
         if self._parent is None or self._loop is None:
             yield
             return
-        self._loop.add_reader(self._parent, self._parent_gone)
+        self._loop.add_reader(self._parent, self._parent_spoke)
         try:
             yield
         finally:
@@ -288,7 +349,7 @@ async def serve(app: Application | str, **settings: Any) -> None:  # noqa: ANN40
     await Server(app, Settings(**settings)).serve()
 
 
-_PURE_WARNING = (
+PURE_WARNING = (
     "This is the pure Python build, many times slower than the compiled one: reinstall without "
     "ZONDA_PURE_PYTHON set, from a wheel for your platform or with a C compiler at hand"
 )

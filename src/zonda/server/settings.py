@@ -1,8 +1,8 @@
 """Every setting of the server, each with its default, its meaning and its limits, in one place.
 
-`Settings` is the only thing to change to add a setting: the command line, `--help` and the
-hand-over to a reload child are made from its fields, and so will be what is read from the
-environment and from files. A field is declared with `setting(group, kind, help, default=…)`; its
+`Settings` is the only thing to change to add a setting: the command line, `--help`, what is read
+from the environment and from files (sources.py) and the hand-over to a child process are made from
+its fields. A field is declared with `setting(group, kind, help, default=…)`; its
 name is the flag's with underscores (`timeout_head` is `--timeout-head`).
 
 Zero turns a limit off where the help says "0: none". Sizes are in bytes, times in seconds.
@@ -20,11 +20,11 @@ from zonda.server import values
 from zonda.server.addresses import Address, InheritedAddress, TCPAddress, UnixAddress, parse_address
 
 __all__ = [
+    "SUPERVISING",
     "Setting",
     "Settings",
     "SettingsError",
     "all_settings",
-    "to_arguments",
     "to_environment",
 ]
 
@@ -131,6 +131,12 @@ def setting(
 
 
 _NOT_YET = "is not in this release yet"
+
+SUPERVISING = (
+    *("workers", "supervise", "pid_file", "stall_restart"),
+    *("limit_max_requests", "limit_max_age", "limit_max_rss"),
+)
+"""Settings that ask for a supervisor when they are not as they are by default."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,12 +310,77 @@ class Settings:
         default=True,
         variable="ZONDA_EAGER_TASKS",
     )
-
     threads: int = setting(
         "Process",
         values.Count(1, zero="4 more than there are cores, at most 32"),
         "Threads that run a WSGI application: requests that it works on at once.",
         default=0,
+    )
+
+    # Workers
+
+    workers: int = setting(
+        "Workers",
+        values.Count(1, 512, zero="one a core"),
+        "Processes that serve. With more than one, a supervisor that does not serve itself starts "
+        "them, replaces those that end, and restarts them one by one on SIGHUP.",
+        default=1,
+    )
+    supervise: bool = setting(
+        "Workers",
+        values.Flag(),
+        "Have a supervisor for a single worker too. It is implied by several workers, --pid-file, "
+        "--stall-restart and the --limit-max-… settings.",
+        default=False,
+    )
+    pid_file: str | None = setting(
+        "Workers",
+        values.Path(),
+        "Write the supervisor's process number to this file; `zonda reload` reads it.",
+        default=None,
+    )
+    limit_max_requests: int = setting(
+        "Workers",
+        values.Count(1, zero="none"),
+        "Requests after which a worker is replaced.",
+        default=0,
+    )
+    limit_max_requests_jitter: int = setting(
+        "Workers",
+        values.Count(0),
+        "As many requests more at most, a number by chance for each worker, so that they are not "
+        "all replaced at once.",
+        default=0,
+    )
+    limit_max_age: float = setting(
+        "Workers",
+        values.Seconds(1, zero="none"),
+        "Age at which a worker is replaced, or up to a tenth sooner, by chance.",
+        default=0.0,
+    )
+    limit_max_rss: int = setting(
+        "Workers",
+        values.Size(2**20, zero="none"),
+        "Resident memory above which a worker is replaced, or up to a tenth sooner, by chance.",
+        default=0,
+    )
+    timeout_worker_start: float = setting(
+        "Workers",
+        values.Seconds(0.1, zero="none"),
+        "For a worker to import the application and start it up; then it is killed.",
+        default=300.0,
+    )
+    timeout_worker_stall: float = setting(
+        "Workers",
+        values.Seconds(0.1, zero="do not look"),
+        "Time that a worker's event loop may stand still; then the log shows what blocks it.",
+        default=30.0,
+    )
+    stall_restart: bool = setting(
+        "Workers",
+        values.Flag(),
+        "Replace a worker whose event loop stands still for --timeout-worker-stall.",
+        default=False,
     )
 
     # Reload
@@ -359,7 +430,7 @@ class Settings:
     )
     header: tuple[str, ...] = setting(
         "Responses",
-        values.Many(values.HeaderField()),
+        values.Many(values.HeaderField(), separator="\n"),
         "A field to add to every response.",
         default=(),
     )
@@ -598,10 +669,6 @@ class Settings:
             object.__setattr__(self, name, described.check(getattr(self, name)))
         self._check_addresses()
         self._check_tls()
-        if self.reload and isinstance(self.log_config, dict):
-            raise SettingsError(
-                "log_config", "a dictionary cannot be handed to a reload child; give a file"
-            )
 
     def _check_addresses(self) -> None:
         """Refuse a host or port that something else overrides: it would silently do nothing."""
@@ -654,6 +721,11 @@ class Settings:
             found.append(InheritedAddress(self.fd))
         return tuple(found) or (TCPAddress(self.host, self.port),)
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a supervisor is to start the workers, rather than one worker be the process."""
+        return any(getattr(self, name) != all_settings()[name].default for name in SUPERVISING)
+
 
 @functools.cache
 def all_settings() -> dict[str, Setting]:
@@ -670,28 +742,8 @@ def all_settings() -> dict[str, Setting]:
     }
 
 
-def to_arguments(settings: Settings) -> list[str]:
-    """The command-line options that make these settings: those that differ from the defaults.
-
-    Secrets are not among them, since a command line can be read by others: see `to_environment`.
-    """
-    arguments: list[str] = []
-    for name, described in all_settings().items():
-        value = getattr(settings, name)
-        if value == described.default or described.secret:
-            continue
-        if described.yes_or_no:
-            arguments.append(described.flag if value else "--no-" + described.flag[2:])
-        elif described.each is not None:
-            for part in value:
-                arguments += [described.flag, described.each.write(part)]
-        else:
-            arguments += [described.flag, described.kind.write(value)]
-    return arguments
-
-
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The environment variables that make what `to_arguments` leaves out."""
+    """Environment variables for the secrets, since a command line can be read by others."""
     return {
         described.environment: described.kind.write(getattr(settings, name))
         for name, described in all_settings().items()

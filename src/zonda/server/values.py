@@ -328,14 +328,20 @@ class HeaderField(Text):
 
 
 class Many(Generic[T]):
-    """Several values of one kind: commas in text, a repeated option on the command line."""
+    """Several values of one kind: a repeated option on the command line, a list in a file.
 
-    def __init__(self, each: Kind[T]) -> None:
+    In one text they are parted by commas, or by another `separator` where each may have commas.
+    """
+
+    def __init__(self, each: Kind[T], *, separator: str = ",") -> None:
         self.each = each
+        self.separator = separator
         self.metavar = each.metavar
 
     def read(self, text: str) -> tuple[T, ...]:
-        return tuple(self.each.read(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(
+            self.each.read(part.strip()) for part in text.split(self.separator) if part.strip()
+        )
 
     def check(self, value: Any) -> tuple[T, ...]:
         if isinstance(value, str):
@@ -346,7 +352,7 @@ class Many(Generic[T]):
         return tuple(self.each.check(part) for part in cast("Iterable[Any]", value))
 
     def write(self, value: tuple[T, ...]) -> str:
-        return ",".join(self.each.write(part) for part in value)
+        return self.separator.join(self.each.write(part) for part in value)
 
 
 def _a(value: object) -> str:

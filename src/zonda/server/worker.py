@@ -29,6 +29,7 @@ from zonda.server.reactor import make_reactor
 from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
 from zonda.server.service import Service
 from zonda.server.settings import Settings
+from zonda.server.share import Share
 from zonda.server.tls_handshake import TLSHandshake
 from zonda.server.wsgi import WSGIRunner
 
@@ -59,17 +60,19 @@ class Worker:
         app: The application.
         settings: How to serve it.
         listeners: Listening, non-blocking sockets. They stay their owner's.
+        share: How it shares the listeners' connections with other workers, if there are any.
         control: Called with each new state: the way up to whoever started the worker. The way
             down is ``drain`` and ``abort``.
         tls: What gives each connection its ssl context; None to serve without TLS.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it is given is all that it knows)
         self,
         app: ASGIApp | WSGIApplication,
         settings: Settings,
         listeners: list[socket.socket],
         *,
+        share: Share | None = None,
         control: Callable[[WorkerState], None] | None = None,
         tls: TLSProvider | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class Worker:
         self._app = app
         self._sockets = listeners
         self._runner: Runner = ASGIRunner()
+        self._share = share
         self._control = control
         self._listeners: list[Listener] = []
         self._full = False
@@ -130,12 +134,14 @@ class Worker:
         service.context = self._lifespan.context
         if settings.access_log and access.isEnabledFor(20):
             service.on_complete = _log_exchange
-        if settings.limit_connections:
+        if settings.limit_connections or self._share is not None:
             service.on_connection_lost = self._connection_lost
         self._listeners = [
-            reactor.listen(sock, self._connect, self._out_of_descriptors, self._tls)
+            reactor.listen(sock, self._connect, self._out_of_descriptors, self._tls, self._share)
             for sock in self._sockets
         ]
+        if self._share is not None:
+            self._share.begin()
         self._enter(WorkerState.READY)
 
     def drain(self) -> None:
@@ -169,6 +175,8 @@ class Worker:
             connection = self._speak(transport, "http")
         else:
             connection = TLSHandshake(service, transport, self._speak)
+        if self._share is not None:
+            self._share.accepted(len(service.connections))
         limit = self.settings.limit_connections
         if limit and len(service.connections) >= limit and not self._full:
             self._full = True
@@ -180,6 +188,8 @@ class Worker:
         return connection
 
     def _connection_lost(self) -> None:
+        if self._share is not None:
+            self._share.lost(len(self.service.connections))
         if self._full and len(self.service.connections) < self.settings.limit_connections:
             self._full = False
             if self._state is WorkerState.READY:
@@ -199,6 +209,8 @@ class Worker:
     async def _drain(self) -> None:
         service = self.service
         self._enter(WorkerState.DRAINING)
+        if self._share is not None:
+            self._share.end()
         for listener in self._listeners:
             listener.close()
         service.draining = True

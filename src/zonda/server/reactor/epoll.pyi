@@ -2,7 +2,14 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
+from zonda.server.reactor.interface import (
+    Admission,
+    Connection,
+    Listener,
+    Reactor,
+    TLSProvider,
+    Transport,
+)
 
 __all__ = ["EpollReactor"]
 
@@ -14,4 +21,5 @@ class EpollReactor(Reactor):
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
         tls: TLSProvider | None = None,
+        admission: Admission | None = None,
     ) -> Listener: ...

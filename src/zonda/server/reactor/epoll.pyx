@@ -152,10 +152,10 @@ cdef class EpollReactor(Reactor):
         )
         source.fail(os_error(EPROTO))
 
-    def listen(self, sock, factory, refused, tls=None):
+    def listen(self, sock, factory, refused, tls=None, admission=None):
         # Here, since the listener's module stands on this one.
         from zonda.server.reactor.epoll_listener import EpollListener
-        return EpollListener(self, sock, factory, refused, tls)
+        return EpollListener(self, sock, factory, refused, tls, admission)
 
     def close(self):
         Reactor.close(self)

@@ -2,7 +2,7 @@ import socket
 from collections.abc import Callable
 
 from zonda.server.reactor.epoll import EpollReactor
-from zonda.server.reactor.interface import Connection, Listener, TLSProvider, Transport
+from zonda.server.reactor.interface import Admission, Connection, Listener, TLSProvider, Transport
 
 __all__ = ["EpollListener"]
 
@@ -14,4 +14,5 @@ class EpollListener(Listener):
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
         tls: TLSProvider | None = None,
+        admission: Admission | None = None,
     ) -> None: ...

@@ -20,6 +20,8 @@ from zonda.server.reactor.linux cimport (
     inet_ntop, ntohs, setsockopt, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_storage, socklen_t,
 )
 
+from zonda.server.reactor.interface import COURTESY
+
 __all__ = ["EpollListener"]
 
 cdef enum:
@@ -41,13 +43,15 @@ cdef class EpollListener(Listener):
     cdef EpollReactor reactor
     cdef ListenerSource source
     cdef object sock, factory, refused
+    cdef object admission            # asked how many to accept, or None
     cdef object tls                  # provider of ssl contexts, or None
     cdef object retry
     cdef object server
     cdef bint internet, paused
 
-    def __init__(self, EpollReactor reactor, sock, factory, refused, tls=None):
+    def __init__(self, EpollReactor reactor, sock, factory, refused, tls=None, admission=None):
         self.tls = tls
+        self.admission = admission
         self.reactor = reactor
         self.sock = sock
         self.factory = factory
@@ -62,23 +66,34 @@ cdef class EpollListener(Listener):
 
     cdef bint accept_batch(self) except -1:
         """Accept a bounded number of connections. False when none is left, or none can be had."""
+        cdef int limit = ACCEPT_BATCH
+        if self.admission is not None:
+            limit = min(limit, self.admission.allowed())
+            if limit <= 0:
+                self.source.want(0)
+                self.retry = self.reactor.loop.call_later(COURTESY, self.take_overdue)
+                return False
+        return self.accept(limit) == limit
+
+    cdef int accept(self, int limit) except -1:
+        """Accept up to ``limit`` connections; how many there were."""
         cdef sockaddr_storage storage
         cdef socklen_t size
         cdef int fd, number, one = 1
         cdef EpollTransport transport
-        for number in range(ACCEPT_BATCH):
+        for number in range(limit):
             if self.paused or self.source.fd < 0:
-                return False
+                return number
             size = sizeof(storage)
             fd = accept4(self.source.fd, <sockaddr *> &storage, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EAGAIN:
-                    return False
+                    return number
                 if errno in (EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN,
                              EHOSTUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP):
                     continue  # the peer is gone already, or its network is: take the next
                 self.back_off(os_error(errno))
-                return False
+                return number
             try:
                 if self.tls is None:
                     transport = EpollTransport.__new__(EpollTransport)
@@ -103,7 +118,7 @@ cdef class EpollListener(Listener):
             except BaseException:
                 transport.release()
                 raise
-        return True
+        return limit
 
     cdef object back_off(self, error):
         """Stop accepting for a second: without descriptors the listener would stay ready and spin."""
@@ -117,6 +132,14 @@ cdef class EpollListener(Listener):
         if not self.paused:
             self.source.want(EPOLLIN)
 
+    def take_overdue(self):
+        """Accept what others have left for long enough, and go on."""
+        self.retry = None
+        if not self.paused and self.source.fd >= 0:
+            self.admission.took_overdue(self.accept(min(ACCEPT_BATCH, self.admission.overdue())))
+            if not self.paused and self.retry is None:
+                self.source.want(EPOLLIN)
+
     def pause(self):
         self.paused = True
         self.source.want(0)
@@ -128,6 +151,9 @@ cdef class EpollListener(Listener):
 
     def close(self):
         cdef bint more = not self.paused and self.retry is None and self.source.fd >= 0
+        if self.admission is not None:
+            more = not self.paused and self.source.fd >= 0 and self.admission.is_last()
+            self.admission = None
         while more:
             more = self.accept_batch()
         self.paused = True

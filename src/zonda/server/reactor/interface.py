@@ -33,11 +33,13 @@ from zonda.server.reactor.wheel import TimerOwner, TimerWheel
 __all__ = [
     "BULK_SIZE",
     "CORK_LIMIT",
+    "COURTESY",
     "HIGH_WATER",
     "LOW_WATER",
     "READ_SIZE",
     "TLS_RECORD",
     "TLS_RECORD_SIZE",
+    "Admission",
     "Connection",
     "FileFaultError",
     "FileSegment",
@@ -68,6 +70,9 @@ HIGH_WATER = 262_144
 
 LOW_WATER = 65_536
 """Bytes queued for a peer at which waiting writers go on."""
+
+COURTESY = 0.003
+"""Seconds that a connection is left to processes that have fewer."""
 
 CORK_LIMIT = 262_144
 """Bytes queued at which a corked transport writes all the same."""
@@ -238,6 +243,31 @@ class Connection(TimerOwner):
         """
 
 
+class Admission:
+    """How many connections a listener may accept, where other processes accept from its socket too.
+
+    A listener asks before each batch. If it may take none, a connection waits that is better off
+    elsewhere: the listener looks away for ``COURTESY`` seconds and then takes what is still there,
+    since those who should have taken it are busy.
+    """
+
+    def allowed(self) -> int:
+        """How many connections to accept now."""
+        raise NotImplementedError
+
+    def overdue(self) -> int:
+        """How many to accept at most of those that have been left to others for long enough."""
+        raise NotImplementedError
+
+    def took_overdue(self, count: int) -> None:
+        """So many of them were still there."""
+        raise NotImplementedError
+
+    def is_last(self) -> bool:
+        """Whether nobody else accepts from the socket, as far as one can tell."""
+        raise NotImplementedError
+
+
 class Listener:
     """A listening socket that hands over connections until it is paused or closed."""
 
@@ -252,7 +282,8 @@ class Listener:
     def close(self) -> None:
         """Accept what waits in the queue, then stop for good.
 
-        The socket itself is its owner's to close; what is still in its queue then is reset.
+        Where others go on accepting from the socket, the queue is left to them. The socket itself
+        is its owner's to close; what is still in its queue then is reset.
         """
         raise NotImplementedError
 
@@ -278,6 +309,7 @@ class Reactor:
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
         tls: TLSProvider | None = None,
+        admission: Admission | None = None,
     ) -> Listener:
         """Accept from ``sock``, which is listening and non-blocking, until the listener is closed.
 
@@ -288,6 +320,7 @@ class Reactor:
                 on after a pause.
             tls: Asked for the ssl context of each connection that is accepted, so that what it
                 gives may change; None for no TLS.
+            admission: Asked how many to accept, where the socket is shared with other processes.
         """
         raise NotImplementedError
 

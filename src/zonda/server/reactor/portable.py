@@ -17,8 +17,10 @@ from collections.abc import Callable
 from typing import cast
 
 from zonda.server.reactor.interface import (
+    COURTESY,
     HIGH_WATER,
     LOW_WATER,
+    Admission,
     Connection,
     FileFaultError,
     Listener,
@@ -334,16 +336,18 @@ def _read(fd: int, offset: int, size: int) -> bytes:
 class PortableListener(Listener):
     """A listening socket whose connections become asyncio transports."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (as Reactor.listen, and the reactor)
         self,
         reactor: PortableReactor,
         sock: socket.socket,
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
         tls: TLSProvider | None,
+        admission: Admission | None,
     ) -> None:
         self._reactor = reactor
         self._tls = tls
+        self._admission = admission
         self._sock = sock
         self._factory = factory
         self._refused = refused
@@ -370,20 +374,43 @@ class PortableListener(Listener):
 
     def _accept(self) -> bool:
         """Accept a bounded number of connections. False when none is left, or none can be had."""
-        for _ in range(_ACCEPT_BATCH):
-            if self._paused or not self._open:
+        limit = _ACCEPT_BATCH
+        if self._admission is not None:
+            limit = min(limit, self._admission.allowed())
+            if limit <= 0:
+                self._disarm()
+                self._retry = self._reactor.loop.call_later(COURTESY, self._take_overdue)
                 return False
+        return self._accept_up_to(limit) == limit
+
+    def _accept_up_to(self, limit: int) -> int:
+        """Accept up to ``limit`` connections; how many there were."""
+        for number in range(limit):
+            if self._paused or not self._open:
+                return number
             try:
                 accepted, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):
-                return False
+                return number
             except ConnectionError:
                 continue
             except OSError as error:
                 self._back_off(error)
-                return False
+                return number
             self._take(accepted, address)
-        return True
+        return limit
+
+    def _take_overdue(self) -> None:
+        """Accept what others have left for long enough, and go on."""
+        self._retry = None
+        if self._open and not self._paused and self._admission is not None:
+            limit = min(_ACCEPT_BATCH, self._admission.overdue())
+            self._admission.took_overdue(self._accept_up_to(limit))
+            if not self._is_held_back():
+                self._arm()
+
+    def _is_held_back(self) -> bool:
+        return self._paused or self._retry is not None
 
     async def _accept_forever(self) -> None:
         """For loops that cannot watch a socket (the proactor loop of Windows)."""
@@ -463,9 +490,12 @@ class PortableListener(Listener):
     def close(self) -> None:
         """Accept what waits in the queue, then stop for good."""
         if self._open:
-            if self._readable and not self._paused and self._retry is None:
-                while self._accept():
-                    pass
+            waiting = self._readable and not self._paused and self._retry is None
+            if self._admission is not None:
+                waiting = self._readable and not self._paused and self._admission.is_last()
+                self._admission = None
+            while waiting:
+                waiting = self._accept()
             self._open = False
             if self._retry is not None:
                 self._retry.cancel()
@@ -493,9 +523,10 @@ class PortableReactor(Reactor):
         factory: Callable[[Transport], Connection],
         refused: Callable[[OSError], None],
         tls: TLSProvider | None = None,
+        admission: Admission | None = None,
     ) -> Listener:
         """Accept from ``sock`` until the listener is closed."""
-        return PortableListener(self, sock, factory, refused, tls)
+        return PortableListener(self, sock, factory, refused, tls, admission)
 
     def broken(self, transport: PortableTransport, error: Exception) -> None:
         """A fault of ours ends one connection and no more."""
