@@ -457,7 +457,8 @@ import sys
 from click.testing import CliRunner
 from zonda.cli import main
 assert CliRunner().invoke(main, ["run", "--help"]).exit_code == 0
-heavy = {"asyncio", "uvloop", "zonda.server.server", "zonda.server.supervisor"} & set(sys.modules)
+heavy = {"asyncio", "uvloop", "zonda.server.server", "zonda.server.process.supervisor"}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
     environment = ZondaCommand(cwd=tmp_path).env

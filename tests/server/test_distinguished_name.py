@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zonda.server.distinguished_name import subject_of
+from zonda.server.tls.names import subject_of
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.cli.command import PATIENCE
 from tests.server.workers import APP, Supervised, ask
+from zonda.server.process.systemd import Notifier, activated_sockets, with_activation
 from zonda.server.settings import Settings
-from zonda.server.systemd import Notifier, activated_sockets, with_activation
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
 

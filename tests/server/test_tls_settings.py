@@ -17,7 +17,7 @@ from tests.server.tls_client import (
 from zonda.asgi.types import ASGIApp
 from zonda.server.server import Server
 from zonda.server.settings import Settings, SettingsError, to_environment
-from zonda.server.tls import make_context
+from zonda.server.tls.context import make_context
 
 __all__ = ["certificates"]
 

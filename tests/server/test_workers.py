@@ -35,10 +35,10 @@ from tests.server.workers import (
     served_by,
     until,
 )
-from zonda.server.board import BOARD_CELLS, Board
+from zonda.server.process.board import BOARD_CELLS, Board
+from zonda.server.process.share import Share
 from zonda.server.server import Server, serve
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.share import Share
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -743,7 +743,7 @@ def test_reload_says_what_is_missing(project: Path) -> None:
 def test_a_supervisor_needs_no_event_loop() -> None:
     program = """
 import sys
-import zonda.server.supervisor
+import zonda.server.process.supervisor
 heavy = {"asyncio", "uvloop", "ssl", "zonda.server.worker"} & set(sys.modules)
 assert not heavy, heavy
 """

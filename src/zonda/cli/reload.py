@@ -23,7 +23,7 @@ def reload(ctx: click.Context, pid_file: str | None, config: str | None) -> None
     process.
     """
     # Not before: such signals are not everywhere.
-    from zonda.server.pidfile import PidFileError, running_process  # noqa: PLC0415
+    from zonda.server.process.pidfile import PidFileError, running_process  # noqa: PLC0415
 
     try:
         gathered = gather({} if pid_file is None else {"pid_file": pid_file}, config=config)

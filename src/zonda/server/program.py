@@ -9,9 +9,9 @@ import os
 from zonda.server import logs
 from zonda.server.listeners import ListenError
 from zonda.server.logs import logger
-from zonda.server.pidfile import PidFileError
+from zonda.server.process.pidfile import PidFileError
+from zonda.server.process.systemd import NOTIFY_VARIABLE, with_activation
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.systemd import NOTIFY_VARIABLE, with_activation
 
 __all__ = ["check_program", "run_program"]
 
@@ -48,8 +48,8 @@ def check_program(target: str, settings: Settings) -> int:
 
 
 def _supervise(target: str, settings: Settings) -> int:
-    from zonda.server.supervisor import Supervisor  # noqa: PLC0415
-    from zonda.server.upgrade import Handover  # noqa: PLC0415
+    from zonda.server.process.supervisor import Supervisor  # noqa: PLC0415
+    from zonda.server.process.upgrade import Handover  # noqa: PLC0415
 
     logs.configure(settings, pid=True)
     settings = with_activation(settings, os.environ)

@@ -24,9 +24,9 @@ from typing import Any, cast
 
 from zonda.server.listeners import Listeners, describe, open_listeners
 from zonda.server.logs import logger
-from zonda.server.processes import Child, start_child
+from zonda.server.process.spawn import Child, start_child
 from zonda.server.settings import Settings
-from zonda.server.tls import make_provider
+from zonda.server.tls.context import make_provider
 
 __all__ = ["ReloadError", "WatchedFiles", "supervise"]
 

@@ -33,11 +33,11 @@ from zonda.server.loading import (
     load_environment,
 )
 from zonda.server.logs import logger
+from zonda.server.process.share import Share
 from zonda.server.reactor import available
 from zonda.server.reload import supervise
 from zonda.server.settings import SUPERVISING, Settings, SettingsError, all_settings
-from zonda.server.share import Share
-from zonda.server.tls import make_provider
+from zonda.server.tls.context import make_provider
 from zonda.server.worker import Worker, WorkerState
 
 __all__ = ["Server", "loop_factory", "serve"]
@@ -175,7 +175,7 @@ class Server:
                 supervise(self._app, self.settings)
             else:
                 # Not before: it needs a system that has processes of this kind.
-                from zonda.server.supervisor import Supervisor  # noqa: PLC0415
+                from zonda.server.process.supervisor import Supervisor  # noqa: PLC0415
 
                 code = Supervisor(self._app, self.settings).run()
                 if code:

@@ -16,10 +16,10 @@ from zonda.server.lifespan import LifespanFailed
 from zonda.server.listeners import ListenError
 from zonda.server.loading import LoadError
 from zonda.server.logs import logger
+from zonda.server.process.systemd import Notifier
 from zonda.server.server import Server, loop_factory
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.systemd import Notifier
-from zonda.server.tls import make_provider
+from zonda.server.tls.context import make_provider
 from zonda.server.worker import WorkerState
 
 __all__ = ["NotifyingServer", "check", "run_server"]

@@ -25,12 +25,12 @@ from zonda.server.http1 import HTTP1Connection
 from zonda.server.lifespan import Lifespan
 from zonda.server.loading import WSGIApplication
 from zonda.server.logs import access, log_access, logger
+from zonda.server.process.share import Share
 from zonda.server.reactor import make_reactor
 from zonda.server.reactor.interface import Connection, Listener, Reactor, TLSProvider, Transport
 from zonda.server.service import Service
 from zonda.server.settings import Settings
-from zonda.server.share import Share
-from zonda.server.tls_handshake import TLSHandshake
+from zonda.server.tls.handshake import TLSHandshake
 from zonda.server.wsgi import WSGIRunner
 
 __all__ = ["Worker", "WorkerState"]

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from zonda.server.distinguished_name import subject_of
 from zonda.server.settings import SettingsError
+from zonda.server.tls.names import subject_of
 
 if TYPE_CHECKING:
     from zonda.server.settings import Settings

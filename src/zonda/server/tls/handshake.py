@@ -15,7 +15,7 @@ from zonda.server.connection import ServedConnection
 from zonda.server.http1 import HTTP1Connection
 from zonda.server.reactor.interface import Transport, is_http
 from zonda.server.service import Service
-from zonda.server.tls import describe_connection
+from zonda.server.tls.context import describe_connection
 
 __all__ = ["TLSHandshake"]
 

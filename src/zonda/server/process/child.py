@@ -1,6 +1,6 @@
-"""The program of a child process: `python -m zonda.server.child TARGET CONTROL`.
+"""The program of a child process: `python -m zonda.server.process.child TARGET CONTROL`.
 
-processes.py starts it and says what goes over the control socket, whose descriptor CONTROL is. The
+spawn.py starts it and says what goes over the control socket, whose descriptor CONTROL is. The
 target stands there for those who look at a list of processes.
 """
 
@@ -19,13 +19,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from zonda.server import logs
-from zonda.server.board import Board
 from zonda.server.logs import logger
+from zonda.server.process.board import Board
+from zonda.server.process.share import Share
+from zonda.server.process.stall import DUMP_SIGNAL
 from zonda.server.server import Server
 from zonda.server.serving import run_server
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.share import Share
-from zonda.server.stall import DUMP_SIGNAL
 from zonda.server.worker import WorkerState
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zonda.server.board import ACCEPTED, ACCEPTING, CONNECTIONS, WORDS, Board
+from zonda.server.process.board import ACCEPTED, ACCEPTING, CONNECTIONS, WORDS, Board
 from zonda.server.reactor.interface import Admission
 
 __all__ = ["Share"]

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterable
 from typing import Any, Self
 
-from zonda.server.processes import environment_for_children, follow_directory
+from zonda.server.process.spawn import environment_for_children, follow_directory
 from zonda.server.program import HANDOVER
 
 __all__ = ["HandedWorker", "Handover", "execute_anew", "start_trial"]
@@ -93,7 +93,7 @@ def start_trial() -> int:
     if sys.argv[1:2] == ["run"] and arguments[command : command + 1] == ["run"]:
         arguments[command] = "check"
     else:  # a program of its own that runs a Server: there is no way to try it
-        arguments = ["-c", "import zonda.server.supervisor"]
+        arguments = ["-c", "import zonda.server.process.supervisor"]
     follow_directory()
     return os.posix_spawn(
         sys.executable,

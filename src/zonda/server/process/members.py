@@ -4,8 +4,8 @@ import math
 import signal
 import time
 
-from zonda.server.board import Cell
-from zonda.server.processes import Child
+from zonda.server.process.board import Cell
+from zonda.server.process.spawn import Child
 
 __all__ = ["FIRST_DELAY", "NEVER", "STATES", "Member", "Slot"]
 

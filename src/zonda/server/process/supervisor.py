@@ -30,17 +30,17 @@ from collections.abc import Callable
 
 import zonda
 from zonda import _build
-from zonda.server.board import Board, Cell
 from zonda.server.listeners import ListenError, Listeners, describe, open_listeners
 from zonda.server.logs import logger
-from zonda.server.members import FIRST_DELAY, NEVER, STATES, Member, Slot
-from zonda.server.pidfile import PidFile, PidFileError
-from zonda.server.processes import Child, check_settings, start_child
+from zonda.server.process.board import Board, Cell
+from zonda.server.process.members import FIRST_DELAY, NEVER, STATES, Member, Slot
+from zonda.server.process.pidfile import PidFile, PidFileError
+from zonda.server.process.signals import Signals
+from zonda.server.process.spawn import Child, check_settings, start_child
+from zonda.server.process.stall import DUMP_SIGNAL, read_dump
+from zonda.server.process.systemd import Notifier
+from zonda.server.process.upgrade import HandedWorker, Handover, execute_anew, start_trial
 from zonda.server.settings import Settings, SettingsError
-from zonda.server.signals import Signals
-from zonda.server.stall import DUMP_SIGNAL, read_dump
-from zonda.server.systemd import Notifier
-from zonda.server.upgrade import HandedWorker, Handover, execute_anew, start_trial
 
 __all__ = ["Supervisor", "cores"]
 

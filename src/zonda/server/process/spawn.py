@@ -1,10 +1,10 @@
 """A child process that serves, seen from the process that starts it.
 
-A child is a new interpreter that runs `zonda.server.child`: nothing of its parent's memory is in
-it, so new code is new. It is given its listening sockets, already bound, by inherited descriptors,
-and one end of a control socket. Through that its parent sends a plan first, then words (`drain`,
-`abort`), a line each; the child answers with lines of JSON. When the parent closes its end, or
-dies, the child drains.
+A child is a new interpreter that runs `zonda.server.process.child`: nothing of its parent's memory
+is in it, so new code is new. It is given its listening sockets, already bound, by inherited
+descriptors, and one end of a control socket. Through that its parent sends a plan first, then words
+(`drain`, `abort`), a line each; the child answers with lines of JSON. When the parent closes its
+end, or dies, the child drains.
 
     plan      8 hexadecimal digits, then as many bytes of JSON: what to serve, how, on which sockets
     up        {"state": "ready"}              and draining, gone: see `WorkerState`
@@ -124,7 +124,7 @@ def start_child(  # noqa: PLR0913, PLR0917 (a process takes as much)
             *("-Xdev" for _ in range(sys.flags.dev_mode)),
             *("-P" for _ in range(sys.flags.safe_path)),
             *("-I" for _ in range(sys.flags.isolated)),
-            *("-m", "zonda.server.child", target, str(theirs.fileno())),
+            *("-m", "zonda.server.process.child", target, str(theirs.fileno())),
         ]
         follow_directory()
         passed = [theirs.fileno(), *(each.fileno() for each in sockets), *inherited]

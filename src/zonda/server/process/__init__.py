@@ -1,0 +1,1 @@
+"""Workers as processes: a supervisor owns the sockets, starts, replaces and reaps them."""

@@ -1,0 +1,1 @@
+"""TLS above the reactor: contexts from settings, the handshake, what applications are told."""
