@@ -356,7 +356,7 @@ def test_the_page_echoes_messages(browser: Browser) -> None:
 
 def test_the_page_echoes_messages_over_tls(secure_browser: Browser) -> None:
     scheme = "[...document.querySelectorAll('th')].find((name) => name.textContent === 'Scheme')"
-    assert secure_browser.run(f"{scheme}.nextElementSibling.textContent") == "https"
+    assert secure_browser.run(f"{scheme}.nextElementSibling.textContent.trim()") == "https"
     exchange_messages(secure_browser, "wss:")
 
 

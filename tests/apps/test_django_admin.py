@@ -68,9 +68,7 @@ def submit(browser: httpx.Client, page: httpx.Response, **fields: str) -> httpx.
     assert token is not None
     # Browsers say where a form was, and over https Django insists on it.
     referer = {"referer": str(page.url)}
-    return browser.post(
-        page.url, data={**fields, "csrfmiddlewaretoken": token[1]}, headers=referer
-    )
+    return browser.post(page.url, data={**fields, "csrfmiddlewaretoken": token[1]}, headers=referer)
 
 
 def log_in(browser: httpx.Client, password: str) -> httpx.Response:
