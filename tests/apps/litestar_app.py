@@ -130,7 +130,7 @@ async def ws_echo(socket: WebSocket, state: State) -> None:
     code = None
     try:
         while True:
-            event = await socket.receive()
+            event: Any = await socket.receive()
             if event["type"] == "websocket.disconnect":
                 code = event["code"]
                 return

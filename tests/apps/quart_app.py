@@ -150,13 +150,13 @@ async def ws_denied() -> None:
     abort(401, "who is there?")
 
 
-room: set[asyncio.Queue[str]] = set()
+room: set[asyncio.Queue[str | bytes]] = set()
 
 
 @app.websocket("/ws/room")
 async def ws_room() -> None:
     """Send and receive at once, each in a task of its own."""
-    news: asyncio.Queue[str] = asyncio.Queue()
+    news: asyncio.Queue[str | bytes] = asyncio.Queue()
 
     async def sending() -> None:
         while True:

@@ -32,7 +32,7 @@ class Json(AsyncJsonWebsocketConsumer):
             "chat" if "chat" in offered else None, headers=[(b"x-room", self.room.encode())]
         )
 
-    async def receive_json(self, content: Any) -> None:
+    async def receive_json(self, content: dict[str, Any]) -> None:
         await self.send_json({"room": self.room, "name": self.name, "said": content})
 
 
