@@ -19,8 +19,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 import zonda
+from tests.server.tls_client import Certificates, certificates
 from zonda import _build
 from zonda.testing import LiveServer
+
+__all__ = ["certificates"]
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "examples" / "demo" / "app.py"
@@ -29,6 +32,15 @@ SOURCE = ROOT / "examples" / "demo" / "app.py"
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
     with LiveServer("examples.demo.app:app", process=True, app_dir=str(ROOT)) as server:
+        yield server
+    assert "Traceback" not in server.logs
+
+
+@pytest.fixture(scope="module")
+def secure(certificates: Certificates) -> Iterator[LiveServer]:
+    with LiveServer(
+        "examples.demo.app:app", process=True, app_dir=str(ROOT), **certificates.settings
+    ) as server:
         yield server
     assert "Traceback" not in server.logs
 
@@ -131,6 +143,14 @@ def test_messages_are_echoed(server: LiveServer) -> None:
             assert websocket.recv(20) == message
 
 
+def test_messages_are_echoed_over_tls(secure: LiveServer, certificates: Certificates) -> None:
+    url = f"wss://{secure.host}:{secure.port}/ws"
+    with connect(url, ssl=certificates.client()) as websocket:
+        for message in ("caf\u00e9", b"\x00\xff", ""):
+            websocket.send(message)
+            assert websocket.recv(20) == message
+
+
 def test_other_websockets_are_refused(server: LiveServer) -> None:
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{server.host}:{server.port}/nothing")
@@ -165,6 +185,8 @@ class Browser:
                 "--disable-dev-shm-usage",
                 "--remote-debugging-pipe",
                 f"--user-data-dir={profile}",
+                # The profile is thrown away, and only our own page is opened in it.
+                "--ignore-certificate-errors",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -271,6 +293,14 @@ def browser(chromium: Browser, server: LiveServer) -> Iterator[Browser]:
     assert chromium.complaints == []
 
 
+@pytest.fixture
+def secure_browser(chromium: Browser, secure: LiveServer) -> Iterator[Browser]:
+    """The same over TLS."""
+    chromium.open(secure.url)
+    yield chromium
+    assert chromium.complaints == []
+
+
 def test_the_page_loads(browser: Browser) -> None:
     assert browser.run("document.querySelector('h1').textContent") == "Zonda"
     assert browser.run("document.querySelector('#build').textContent") == _build.describe()
@@ -307,16 +337,27 @@ def test_the_page_echoes_a_form(browser: Browser) -> None:
     assert browser.run("document.querySelector('#echo-state').textContent") == "200, 9 bytes"
 
 
-def test_the_page_echoes_messages(browser: Browser) -> None:
+def exchange_messages(browser: Browser, scheme: str) -> None:
     browser.run("document.querySelector('#ws input').value = 'caf\u00e9 <b>'")
     browser.click("#ws button")
     browser.wait_for_text("#ws-log", r"ms  caf\u00e9 <b>\n$")
     assert browser.run("document.querySelector('#ws-state').textContent") == "connected"
+    assert browser.run("new URL(socket.url).protocol") == scheme
     browser.run("document.querySelector('#ws input').value = 'again'")
     browser.click("#ws button")
     browser.wait_for_text("#ws-log", r"ms  again\n$")
     browser.click("#ws-toggle")
     browser.wait_for_text("#ws-state", "^closed with 1000")
+
+
+def test_the_page_echoes_messages(browser: Browser) -> None:
+    exchange_messages(browser, "ws:")
+
+
+def test_the_page_echoes_messages_over_tls(secure_browser: Browser) -> None:
+    scheme = "[...document.querySelectorAll('th')].find((name) => name.textContent === 'Scheme')"
+    assert secure_browser.run(f"{scheme}.nextElementSibling.textContent.trim()") == "https"
+    exchange_messages(secure_browser, "wss:")
 
 
 def test_the_page_uploads(browser: Browser) -> None:

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.server.tls_client import Certificates, certificates
 from zonda.testing import LiveServer
+
+__all__ = ["certificates"]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -22,12 +26,16 @@ class Framework:
     def __str__(self) -> str:
         return f"{self.name}-wsgi" if self.is_wsgi else self.name
 
-    def live(self, place: str) -> LiveServer:
+    def live(self, place: str, **settings: Any) -> LiveServer:  # noqa: ANN401 (see Settings)
         """A server for its application, in a "process" or a "thread"."""
         pytest.importorskip(self.name, reason=f"{self.name} is not installed")
         threads = 24 if self.is_wsgi else 0  # twenty requests meet
         return LiveServer(
-            self.target, process=place == "process", app_dir=str(ROOT), threads=threads
+            self.target,
+            process=place == "process",
+            app_dir=str(ROOT),
+            threads=threads,
+            **settings,
         )
 
 
@@ -52,6 +60,14 @@ FRAMEWORKS = [
         is_wsgi=True,
     ),
 ]
+
+
+SCHEMES = ["http", "https"]
+
+
+def settings_of(scheme: str, certificates: Certificates) -> dict[str, Any]:
+    """What makes a server speak a scheme."""
+    return certificates.settings if scheme == "https" else {}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import FastAPI, Form, Query, Request, UploadFile
+from fastapi import (
+    Depends,
+    FastAPI,
+    Form,
+    HTTPException,
+    Query,
+    Request,
+    UploadFile,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -19,7 +30,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.release = asyncio.Event()
     app.state.left = asyncio.Event()
     app.state.meeting = asyncio.Barrier(20)
+    app.state.ended = asyncio.Queue()
+    app.state.news = asyncio.Queue()
+    broadcaster = asyncio.create_task(broadcast())
     yield
+    broadcaster.cancel()
     note_shutdown()
 
 
@@ -117,3 +132,91 @@ async def meet() -> dict[str, int]:
 @app.get("/fail")
 async def fail(why: str) -> None:
     raise RuntimeError(f"deliberate: {why}")
+
+
+# WebSockets
+
+
+@app.websocket("/ws/echo")
+async def ws_echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    code = None
+    try:
+        while True:
+            event = await websocket.receive()
+            if event["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(event["code"])
+            if event.get("text") is not None:
+                await websocket.send_text(event["text"])
+            else:
+                await websocket.send_bytes(event["bytes"])
+    except WebSocketDisconnect as disconnect:
+        code = disconnect.code
+    finally:
+        app.state.ended.put_nowait(code)
+
+
+@app.get("/ended")
+async def ended() -> dict[str, int | None]:
+    """Answer with the code that an echo ended with, as soon as one has."""
+    async with asyncio.timeout(10):
+        return {"code": await app.state.ended.get()}
+
+
+async def known(token: str) -> str:
+    if token != "open":  # noqa: S105
+        raise WebSocketException(1008, "who is there?")
+    return token
+
+
+@app.websocket("/ws/json/{room}")
+async def ws_json(
+    websocket: WebSocket, room: str, name: str, token: Annotated[str, Depends(known)]
+) -> None:
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept("chat" if "chat" in offered else None, [(b"x-room", room.encode())])
+    try:
+        while True:
+            said = await websocket.receive_json()
+            await websocket.send_json({"room": room, "name": name, "said": said})
+    except WebSocketDisconnect:
+        pass
+
+
+@app.websocket("/ws/close")
+async def ws_close(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    await websocket.close(4001, "enough")
+
+
+@app.websocket("/ws/refused")
+async def ws_refused(websocket: WebSocket) -> None:
+    await websocket.close()
+
+
+@app.websocket("/ws/denied")
+async def ws_denied(websocket: WebSocket) -> None:
+    raise HTTPException(401, "who is there?")
+
+
+listeners: set[WebSocket] = set()
+
+
+async def broadcast() -> None:
+    """Send the news to everybody who listens."""
+    while True:
+        text = await app.state.news.get()
+        await asyncio.gather(*(listener.send_text(text) for listener in listeners))
+
+
+@app.websocket("/ws/room")
+async def ws_room(websocket: WebSocket) -> None:
+    await websocket.accept()
+    listeners.add(websocket)
+    await websocket.send_text("joined")
+    try:
+        async for text in websocket.iter_text():
+            app.state.news.put_nowait(text)
+    finally:
+        listeners.discard(websocket)

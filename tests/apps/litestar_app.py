@@ -2,13 +2,15 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from litestar import Litestar, get, post
+from litestar import Litestar, WebSocket, get, post, websocket
 from litestar.datastructures import State, UploadFile
+from litestar.exceptions import NotAuthorizedException, WebSocketDisconnect
+from litestar.handlers import websocket_listener, websocket_stream
 from litestar.logging import LoggingConfig
 from litestar.params import FromPath, FromQuery, JSONBody, MultipartBody, QueryParameter
 from litestar.response import Stream
@@ -22,6 +24,8 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     app.state.release = asyncio.Event()
     app.state.left = asyncio.Event()
     app.state.meeting = asyncio.Barrier(20)
+    app.state.ended = asyncio.Queue()
+    app.state.room = set()
     yield
     note_shutdown()
 
@@ -117,9 +121,96 @@ async def fail(why: FromQuery[str]) -> None:
     raise RuntimeError(f"deliberate: {why}")
 
 
+# WebSockets
+
+
+@websocket("/ws/echo")
+async def ws_echo(socket: WebSocket, state: State) -> None:
+    await socket.accept()
+    code = None
+    try:
+        while True:
+            event: Any = await socket.receive()
+            if event["type"] == "websocket.disconnect":
+                code = event["code"]
+                return
+            if event.get("text") is not None:
+                await socket.send_text(event["text"])
+            else:
+                await socket.send_bytes(event["bytes"])
+    except WebSocketDisconnect as disconnect:
+        code = disconnect.code
+    finally:
+        state.ended.put_nowait(code)
+
+
+@get("/ended")
+async def ended(state: State) -> dict[str, int | None]:
+    """Answer with the code that an echo ended with, as soon as one has."""
+    async with asyncio.timeout(10):
+        return {"code": await state.ended.get()}
+
+
+async def accept_in_room(socket: WebSocket) -> None:
+    offered = socket.scope["subprotocols"]
+    await socket.accept(
+        subprotocols="chat" if "chat" in offered else None,
+        headers={"x-room": socket.path_params["room"]},
+    )
+
+
+@websocket_listener("/ws/json/{room:str}", connection_accept_handler=accept_in_room)
+async def ws_json(
+    data: dict[str, Any], room: FromPath[str], name: FromQuery[str]
+) -> dict[str, Any]:
+    return {"room": room, "name": name, "said": data}
+
+
+@websocket("/ws/close")
+async def ws_close(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.receive_text()
+    await socket.close(4001, "enough")
+
+
+@websocket("/ws/refused")
+async def ws_refused(socket: WebSocket) -> None:
+    await socket.close()
+
+
+@websocket("/ws/denied")
+async def ws_denied(socket: WebSocket) -> None:
+    raise NotAuthorizedException("who is there?")
+
+
+@websocket_stream("/ws/count")
+async def ws_count() -> AsyncGenerator[int, None]:
+    for number in range(3):
+        yield number
+
+
+@websocket("/ws/room")
+async def ws_room(socket: WebSocket, state: State) -> None:
+    await socket.accept()
+    state.room.add(socket)
+    await socket.send_text("joined")
+    try:
+        while True:
+            text = await socket.receive_text()
+            await asyncio.gather(*(other.send_text(text) for other in state.room))
+    except WebSocketDisconnect:
+        pass
+    finally:
+        state.room.discard(socket)
+
+
+SOCKETS = [ws_echo, ended, ws_json, ws_close, ws_refused, ws_denied, ws_count, ws_room]
+
 app = Litestar(
-    [home, item, create, upload, stream, release, endless, left, meet, fail],
+    [home, item, create, upload, stream, release, endless, left, meet, fail, *SOCKETS],
     lifespan=[lifespan],
     # Litestar answers exceptions itself; without this it would keep them to itself as well.
-    logging_config=LoggingConfig(log_exceptions="always"),
+    logging_config=LoggingConfig(
+        log_exceptions="always", disable_stack_trace={NotAuthorizedException}
+    ),
 )

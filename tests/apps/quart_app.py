@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from quart import Quart, request
+from quart import Quart, abort, request, websocket
 
 from tests.apps.evidence import note_shutdown
 
@@ -18,6 +18,7 @@ async def start() -> None:
     app.extensions["release"] = asyncio.Event()
     app.extensions["left"] = asyncio.Event()
     app.extensions["meeting"] = asyncio.Barrier(20)
+    app.extensions["ended"] = asyncio.Queue()
 
 
 @app.after_serving
@@ -100,3 +101,79 @@ async def meet() -> dict[str, int]:
 @app.get("/fail")
 async def fail() -> str:
     raise RuntimeError(f"deliberate: {request.args['why']}")
+
+
+# WebSockets
+
+
+@app.websocket("/ws/echo")
+async def ws_echo() -> None:
+    try:
+        while True:
+            await websocket.send(await websocket.receive())
+    finally:
+        # Quart cancels what serves a client that has left, and does not tell it the code.
+        app.extensions["ended"].put_nowait(None)
+
+
+@app.get("/ended")
+async def ended() -> dict[str, None]:
+    """Answer as soon as an echo has ended."""
+    async with asyncio.timeout(10):
+        return {"code": await app.extensions["ended"].get()}
+
+
+@app.websocket("/ws/json/<room>")
+async def ws_json(room: str) -> None:
+    name = websocket.args["name"]
+    offered = websocket.requested_subprotocols
+    await websocket.accept({"x-room": room}, "chat" if "chat" in offered else None)
+    while True:
+        said = await websocket.receive_json()
+        await websocket.send_json({"room": room, "name": name, "said": said})
+
+
+@app.websocket("/ws/close")
+async def ws_close() -> None:
+    await websocket.accept()
+    await websocket.receive()
+    await websocket.close(4001, "enough")
+
+
+@app.websocket("/ws/refused")
+async def ws_refused() -> None:
+    await websocket.close(1000)
+
+
+@app.websocket("/ws/denied")
+async def ws_denied() -> None:
+    abort(401, "who is there?")
+
+
+room: set[asyncio.Queue[str | bytes]] = set()
+
+
+@app.websocket("/ws/room")
+async def ws_room() -> None:
+    """Send and receive at once, each in a task of its own."""
+    news: asyncio.Queue[str | bytes] = asyncio.Queue()
+
+    async def sending() -> None:
+        while True:
+            await websocket.send(await news.get())
+
+    async def receiving() -> None:
+        while True:
+            text = await websocket.receive()
+            for other in room:
+                other.put_nowait(text)
+
+    room.add(news)
+    try:
+        await websocket.send("joined")
+        await asyncio.gather(
+            asyncio.create_task(sending()),
+            asyncio.create_task(receiving()),
+        )
+    finally:
+        room.discard(news)

@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
+from starlette.endpoints import WebSocketEndpoint
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from tests.apps.evidence import note_shutdown
 
@@ -20,6 +22,8 @@ class Shared(TypedDict):
     release: asyncio.Event
     left: asyncio.Event
     meeting: asyncio.Barrier
+    ended: asyncio.Queue[int | None]
+    room: set[WebSocket]
 
 
 @asynccontextmanager
@@ -29,6 +33,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[Shared]:
         release=asyncio.Event(),
         left=asyncio.Event(),
         meeting=asyncio.Barrier(20),
+        ended=asyncio.Queue(),
+        room=set(),
     )
     note_shutdown()
 
@@ -110,6 +116,61 @@ async def fail(request: Request) -> Response:
     raise RuntimeError(f"deliberate: {request.query_params['why']}")
 
 
+class Echo(WebSocketEndpoint):
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:  # noqa: ANN401
+        if isinstance(data, str):
+            await websocket.send_text(data)
+        else:
+            await websocket.send_bytes(data)
+
+    async def decode(self, websocket: WebSocket, message: Any) -> Any:  # noqa: ANN401
+        text = message.get("text")
+        return message["bytes"] if text is None else text
+
+    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        websocket.state.ended.put_nowait(close_code)
+
+
+async def ended(request: Request) -> Response:
+    """Answer with the code that an echo ended with, as soon as one has."""
+    async with asyncio.timeout(10):
+        return JSONResponse({"code": await request.state.ended.get()})
+
+
+async def ws_json(websocket: WebSocket) -> None:
+    room, name = websocket.path_params["room"], websocket.query_params["name"]
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept("chat" if "chat" in offered else None, [(b"x-room", room.encode())])
+    async for said in websocket.iter_json():
+        await websocket.send_json({"room": room, "name": name, "said": said})
+
+
+async def ws_close(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.receive_text()
+    await websocket.close(4001, "enough")
+
+
+async def ws_refused(websocket: WebSocket) -> None:
+    await websocket.close()
+
+
+async def ws_denied(websocket: WebSocket) -> None:
+    await websocket.send_denial_response(PlainTextResponse("who is there?", status_code=401))
+
+
+async def ws_room(websocket: WebSocket) -> None:
+    await websocket.accept()
+    room: set[WebSocket] = websocket.state.room
+    room.add(websocket)
+    await websocket.send_text("joined")
+    try:
+        async for text in websocket.iter_text():
+            await asyncio.gather(*(other.send_text(text) for other in room))
+    finally:
+        room.discard(websocket)
+
+
 app = Starlette(
     lifespan=lifespan,
     routes=[
@@ -123,5 +184,12 @@ app = Starlette(
         Route("/left", left),
         Route("/meet", meet),
         Route("/fail", fail),
+        Route("/ended", ended),
+        WebSocketRoute("/ws/echo", Echo),
+        WebSocketRoute("/ws/json/{room}", ws_json),
+        WebSocketRoute("/ws/close", ws_close),
+        WebSocketRoute("/ws/refused", ws_refused),
+        WebSocketRoute("/ws/denied", ws_denied),
+        WebSocketRoute("/ws/room", ws_room),
     ],
 )

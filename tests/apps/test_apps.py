@@ -12,35 +12,38 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.apps.conftest import FRAMEWORKS, Framework
+from tests.apps.conftest import FRAMEWORKS, SCHEMES, Framework, settings_of
+from tests.server.tls_client import Certificates
 from zonda.testing import LiveServer
 
-PLACES = [(framework, "process") for framework in FRAMEWORKS]
-PLACES += [(framework, "thread") for framework in FRAMEWORKS if framework.runs_in_thread]
+Place = tuple[Framework, str, str]
+
+PLACES = [(framework, "process", scheme) for framework in FRAMEWORKS for scheme in SCHEMES]
+PLACES += [(framework, "thread", "http") for framework in FRAMEWORKS if framework.runs_in_thread]
 
 
-@pytest.fixture(scope="module", params=PLACES, ids=lambda param: f"{param[0]}-{param[1]}")
-def place(request: pytest.FixtureRequest) -> tuple[Framework, str]:
-    chosen: tuple[Framework, str] = request.param
+@pytest.fixture(scope="module", params=PLACES, ids=lambda param: "-".join(map(str, param)))
+def place(request: pytest.FixtureRequest) -> Place:
+    chosen: Place = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def framework(place: tuple[Framework, str]) -> Framework:
+def framework(place: Place) -> Framework:
     return place[0]
 
 
 @pytest.fixture(scope="module")
-def server(place: tuple[Framework, str]) -> Iterator[LiveServer]:
+def server(place: Place, certificates: Certificates) -> Iterator[LiveServer]:
     """One server for all the tests of an application."""
-    framework, where = place
-    with framework.live(where) as running:
+    framework, where, scheme = place
+    with framework.live(where, **settings_of(scheme, certificates)) as running:
         yield running
 
 
 @pytest.fixture
-def client(server: LiveServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=20) as client:
+def client(server: LiveServer, certificates: Certificates) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=20, verify=certificates.client()) as client:
         yield client
 
 
@@ -112,9 +115,11 @@ def test_the_application_notices_a_client_that_leaves(client: httpx.Client) -> N
     assert client.get("/left").json() == {"left": True}
 
 
-def test_requests_run_concurrently(server: LiveServer) -> None:
+def test_requests_run_concurrently(server: LiveServer, certificates: Certificates) -> None:
+    context = certificates.client()
+
     async def all_at_once() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=server.url, timeout=20, verify=context) as client:
             return await asyncio.gather(*(client.get("/meet") for _ in range(20)))
 
     assert [response.json() for response in asyncio.run(all_at_once())] == [{"met": 20}] * 20

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.apps.conftest import ROOT
+from tests.apps.conftest import ROOT, settings_of
+from tests.server.tls_client import Certificates
 from zonda.testing import LiveServer
 
 pytest.importorskip("django", reason="django is not installed")
@@ -17,10 +18,13 @@ pytest.importorskip("django", reason="django is not installed")
 SETTINGS = "tests.apps.django_project.settings"
 
 
-@pytest.fixture(scope="module", params=["asgi", "wsgi"])
+@pytest.fixture(scope="module", params=[("asgi", "http"), ("asgi", "https"), ("wsgi", "http")])
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    certificates: Certificates,
 ) -> Iterator[LiveServer]:
+    interface, scheme = request.param
     environment = {
         "DJANGO_SETTINGS_MODULE": SETTINGS,
         "DJANGO_SUPERUSER_PASSWORD": "secret",
@@ -41,24 +45,30 @@ def site(
             check=True,
         )
     with LiveServer(
-        f"tests.apps.django_project.{request.param}:application",
+        f"tests.apps.django_project.{interface}:application",
         process=True,
         app_dir=str(ROOT),
         env=environment,
+        **settings_of(scheme, certificates),
     ) as server:
         yield server
 
 
 @pytest.fixture
-def browser(site: LiveServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.url, timeout=20, follow_redirects=True) as client:
+def browser(site: LiveServer, certificates: Certificates) -> Iterator[httpx.Client]:
+    context = certificates.client()
+    with httpx.Client(
+        base_url=site.url, timeout=20, follow_redirects=True, verify=context
+    ) as client:
         yield client
 
 
 def submit(browser: httpx.Client, page: httpx.Response, **fields: str) -> httpx.Response:
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert token is not None
-    return browser.post(page.url, data={**fields, "csrfmiddlewaretoken": token[1]})
+    # Browsers say where a form was, and over https Django insists on it.
+    referer = {"referer": str(page.url)}
+    return browser.post(page.url, data={**fields, "csrfmiddlewaretoken": token[1]}, headers=referer)
 
 
 def log_in(browser: httpx.Client, password: str) -> httpx.Response:

@@ -42,6 +42,7 @@ TEMPLATES = [
     }
 ]
 ASGI_APPLICATION = "tests.apps.django_project.asgi.application"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",

@@ -17,4 +17,5 @@ urlpatterns = [
     path("left", views.left),
     path("meet", views.meet),
     path("fail", views.fail),
+    path("ended", views.ended),
 ]

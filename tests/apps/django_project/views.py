@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from tests.apps.django_project.consumers import ends
+
 # There is no lifespan to make these in. They belong to no loop until one waits for them.
 may_go_on = asyncio.Event()
 has_left = asyncio.Event()
@@ -88,6 +90,12 @@ async def meet(request: HttpRequest) -> HttpResponse:
     async with asyncio.timeout(10):
         await meeting.wait()
     return JsonResponse({"met": 20})
+
+
+async def ended(request: HttpRequest) -> HttpResponse:
+    """Answer with the code that an echo ended with, as soon as one has."""
+    async with asyncio.timeout(10):
+        return JsonResponse({"code": await ends.get()})
 
 
 def fail(request: HttpRequest) -> HttpResponse:
