@@ -25,7 +25,12 @@ from xml.etree import ElementTree as ET
 from environment import ROOT, VENVS, UnavailableError, find_python, prepare, table
 
 PYTHONS = ("3.11", "3.13")
-HEAVY = ("tests/apps", "tests/hostile")
+HEAVY = (
+    "tests/apps",
+    "tests/hostile",
+    "tests/server/test_upgrade.py",
+    "tests/server/test_workers.py",
+)
 TIME_LIMIT = 15 * 60  # seconds for one row, after which it has failed
 
 # Each is the leader of a process group with its test servers in it, which thus end with it; and
@@ -44,8 +49,7 @@ class Row:
     loop: str = "asyncio"
     """The event loop of the tests that serve in their own process."""
     heavy: bool = False
-    """Whether it runs what takes longer than all the rest: the frameworks of tests/apps, and the
-    hostile load of tests/hostile."""
+    """Whether it runs what takes longer than all the rest: HEAVY."""
 
     @property
     def name(self) -> str:
@@ -188,8 +192,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--python", help="only this version, such as 3.12")
     parser.add_argument("--build", choices=["compiled", "pure"], help="only this build")
-    # Tests of a server mostly wait, so that two rows share even one processor well.
-    parser.add_argument("--jobs", type=int, default=2, help="rows at a time (default: 2)")
+    # Tests of a server mostly wait, so that three rows share two processors well.
+    parser.add_argument("--jobs", type=int, default=3, help="rows at a time (default: 3)")
     options, pytest_arguments = parser.parse_known_args()
 
     wanted = [options.python] if options.python else PYTHONS
