@@ -76,7 +76,6 @@ def rows_for(python: str) -> list[Row]:
         Row(python, "compiled", "epoll", eager=False, loop="uvloop"),
         Row(python, "compiled", "asyncio", eager=True),
         Row(python, "pure", "asyncio", eager=True, heavy=python == "3.11"),
-        Row(python, "pure", "asyncio", eager=False),
     ]
     if sys.platform != "linux":
         rows = [row for row in rows if row.reactor != "epoll"]
