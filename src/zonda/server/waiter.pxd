@@ -1,6 +1,3 @@
-cimport cython
-
-@cython.freelist(32)
 cdef class Waiter:
     cdef object _loop
     cdef object _callback

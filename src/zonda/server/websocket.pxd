@@ -8,7 +8,7 @@ from zonda.wire.websocket.encoder cimport MessageEncoder
 from zonda.wire.websocket.parser cimport MessageParser
 
 cdef int _OPEN, _CLOSING, _ENDING, _CLOSED
-cdef int _NO_CODE, _ABNORMAL, _INTERNAL_ERROR, _SERVICE_RESTART
+cdef int _ABNORMAL, _INTERNAL_ERROR, _SERVICE_RESTART
 cdef Py_ssize_t QUEUED_BYTES, QUEUED_PONGS, _MESSAGE_OVERHEAD, HIGH_WATER
 cdef object NEED_DATA
 

@@ -49,7 +49,6 @@ many times that."""
 # What each message counts besides its length.
 _MESSAGE_OVERHEAD = 64
 
-_NO_CODE = int(CloseCode.NO_CODE)
 _ABNORMAL = int(CloseCode.ABNORMAL)
 _INTERNAL_ERROR = int(CloseCode.INTERNAL_ERROR)
 _SERVICE_RESTART = int(CloseCode.SERVICE_RESTART)

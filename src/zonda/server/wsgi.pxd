@@ -50,7 +50,6 @@ cdef class WSGIExchange(Exchange):
     @cython.locals(call=WSGICall, pieces=list, data=bytes, asked=bint, complete=bint)
     cpdef bytes take_body(self)
 
-@cython.freelist(32)
 cdef class WSGICall(Call):
     cdef readonly WSGIExchange exchange
     cdef readonly Mailbox mailbox

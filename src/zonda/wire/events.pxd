@@ -2,7 +2,6 @@ cimport cython
 
 # It holds no references that could come round to it.
 @cython.no_gc
-@cython.freelist(32)
 cdef class Request:
     cdef public str method
     cdef public bytes target

@@ -33,7 +33,6 @@ cdef class ASGIExchange(Exchange):
     cdef object pause(self)
     cdef object _log_failure(self, error)
 
-@cython.freelist(32)
 cdef class ReceiveOperation:
     cdef ASGIExchange exchange
     cdef object waiter
@@ -42,7 +41,6 @@ cdef class ReceiveOperation:
     @cython.locals(exchange=ASGIExchange)
     cdef bint _step(self) except -1
 
-@cython.freelist(32)
 cdef class SendOperation:
     cdef ASGIExchange exchange
     cdef object message
